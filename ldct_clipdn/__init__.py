@@ -1,0 +1,54 @@
+"""Low-dose CT denoising with the frozen image encoder of CLIP.
+
+Research use only, not a medical device. The public names load what they need when first used:
+`import ldct_clipdn` itself loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ldct_clipdn.batch.run import RunOptions as RunOptions
+    from ldct_clipdn.batch.run import denoise_study as denoise_study
+    from ldct_clipdn.core.denoiser import CLIPDenoiser as CLIPDenoiser
+    from ldct_clipdn.core.denoiser import build_denoiser as build_denoiser
+    from ldct_clipdn.core.weights import load_denoiser as load_denoiser
+    from ldct_clipdn.ct.hu import HURange as HURange
+    from ldct_clipdn.errors import LdctError as LdctError
+    from ldct_clipdn.inference.denoise import denoise_hu as denoise_hu
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CLIPDenoiser": "core.denoiser",
+    "HURange": "ct.hu",
+    "LdctError": "errors",
+    "RunOptions": "batch.run",
+    "build_denoiser": "core.denoiser",
+    "denoise_hu": "inference.denoise",
+    "denoise_study": "batch.run",
+    "load_denoiser": "core.weights",
+}
+
+__all__ = [
+    "CLIPDenoiser",
+    "HURange",
+    "LdctError",
+    "RunOptions",
+    "build_denoiser",
+    "denoise_hu",
+    "denoise_study",
+    "load_denoiser",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ldct_clipdn' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ldct_clipdn.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

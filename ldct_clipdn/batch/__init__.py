@@ -1,0 +1,1 @@
+"""Many series: plan, run, record."""

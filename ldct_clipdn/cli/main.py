@@ -1,0 +1,71 @@
+"""`ldct-clipdn`: finds the command, runs it, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+import ldct_clipdn
+from ldct_clipdn.errors import LdctError
+
+__all__ = ["main"]
+
+COMMANDS = ("denoise", "evaluate", "data", "weights", "phantom", "doctor")
+"""One module of this folder per command; each offers `add_parser(subparsers)` and `run(args)`."""
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program's name; None takes those of the process.
+
+    Returns
+    -------
+    int
+        The exit code: 0 done, 1 failed, 2 wrong usage, 3 nothing to do, 130 interrupted.
+    """
+    args = build_parser().parse_args(argv)
+    level = logging.DEBUG if args.verbose else logging.WARNING if args.quiet else logging.INFO
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
+    try:
+        return int(args.run(args))
+    except LdctError as error:
+        if args.debug:
+            raise
+        print(f"ldct-clipdn {args.command}: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        if args.debug:
+            raise
+        print(f"ldct-clipdn {args.command}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of all commands; imports nothing heavy, so `--help` answers at once.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        The parser; each parsed result has `command` and `run`.
+    """
+    parser = argparse.ArgumentParser(
+        prog="ldct-clipdn",
+        description="Low-dose CT denoising. Research use only, not a medical device.",
+    )
+    parser.add_argument("--version", action="version", version=ldct_clipdn.__version__)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"ldct_clipdn.cli.{name}").add_parser(subparsers)
+    return parser

@@ -1,0 +1,1 @@
+"""What makes it CT: arrays in HU and spacing in mm, no files."""

@@ -1,0 +1,149 @@
+"""Hounsfield units: the network's range and the display windows. No other file does this arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import numpy as np
+
+from ldct_clipdn.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    Image = TypeVar("Image", NDArray[np.float32], torch.Tensor)
+
+__all__ = ["AIR_HU", "WINDOWS", "HURange", "Window", "blend_weight"]
+
+AIR_HU: Final = -1024.0
+"""What stands in for pixels that are no image (padding), in HU."""
+
+FADE_BELOW_HU: Final = 100.0
+"""Width of the fade from denoised to original below the range (DESIGN.md 4)."""
+
+FADE_ABOVE_HU: Final = 200.0
+"""Width of the fade from denoised to original above the range (DESIGN.md 4)."""
+
+
+@dataclass(frozen=True)
+class HURange:
+    """The HU that the network sees as 0 to 1.
+
+    The default is the published one (PROTOCOL.md 2.3): [-1024, 3072], 4096 HU wide. Noise of
+    sigma 5 on the 0..255 scale of this range is 5 / 255 of 4096 HU = 80.3 HU.
+
+    Parameters
+    ----------
+    low
+        HU that becomes 0.
+    high
+        HU that becomes 1.
+
+    Raises
+    ------
+    ConfigError
+        When the range is empty or not finite.
+    """
+
+    low: float = -1024.0
+    high: float = 3072.0
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
+            raise ConfigError(
+                f"the HU range [{self.low}, {self.high}] is empty or not finite",
+                remedy="Give two numbers, the lower first, such as -1024 and 3072",
+            )
+
+    @property
+    def width(self) -> float:
+        """Width in HU."""
+        return self.high - self.low
+
+    def to_unit(self, hu: Image) -> Image:
+        """Map HU to the unit scale, without clipping.
+
+        Parameters
+        ----------
+        hu
+            Array or tensor of any shape, in HU.
+
+        Returns
+        -------
+        array or tensor
+            Same shape and type of container; 0 at `low`, 1 at `high`, outside where HU are outside.
+        """
+        return (hu - self.low) / self.width
+
+    def from_unit(self, unit: Image) -> Image:
+        """Map the unit scale back to HU, without clipping.
+
+        Parameters
+        ----------
+        unit
+            Array or tensor of any shape.
+
+        Returns
+        -------
+        array or tensor
+            Same shape, in HU.
+        """
+        return unit * self.width + self.low
+
+    def clip(self, hu: Image) -> Image:
+        """Limit HU to the range.
+
+        Parameters
+        ----------
+        hu
+            Array or tensor of any shape, in HU.
+
+        Returns
+        -------
+        array or tensor
+            Same shape, every value in [`low`, `high`].
+        """
+        return hu.clip(self.low, self.high)
+
+
+class Window(HURange):
+    """A display window: the HU shown as black and as white."""
+
+    @property
+    def level(self) -> float:
+        """Window centre in HU."""
+        return (self.low + self.high) / 2
+
+
+WINDOWS: Final = {
+    "abdomen": Window(-160.0, 240.0),
+    "lung": Window(-1350.0, 150.0),
+    "bone": Window(-550.0, 1450.0),
+    "brain": Window(0.0, 80.0),
+}
+"""Display windows in HU; `abdomen` is the one of the paper's figures."""
+
+
+def blend_weight(hu: NDArray[np.float32], hu_range: HURange) -> NDArray[np.float32]:
+    """Say how much of the network's change each pixel takes (DESIGN.md 4).
+
+    1 inside the range; outside, where the network has seen nothing (metal, air below the range),
+    falling linearly to 0 over 100 HU below and 200 HU above.
+
+    Parameters
+    ----------
+    hu
+        Array of any shape, in HU.
+    hu_range
+        The network's range.
+
+    Returns
+    -------
+    numpy.ndarray
+        Same shape, float32, in [0, 1].
+    """
+    below = 1 - (hu_range.low - hu) / FADE_BELOW_HU
+    above = 1 - (hu - hu_range.high) / FADE_ABOVE_HU
+    return np.minimum(below, above).clip(0, 1).astype(np.float32)

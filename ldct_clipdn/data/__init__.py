@@ -1,0 +1,1 @@
+"""Feeds training and evaluation."""

@@ -1,0 +1,1 @@
+"""HU array in, HU array out."""

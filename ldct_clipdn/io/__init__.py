@@ -1,0 +1,1 @@
+"""Medical files to scans and back."""

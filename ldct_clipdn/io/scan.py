@@ -1,0 +1,122 @@
+"""What every reader makes and every writer takes: instances, scans, and one slice's pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+
+__all__ = ["Found", "Instance", "Scan", "Slice", "Unused"]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One CT image file, its header read and its pixels not.
+
+    Parameters
+    ----------
+    path
+        The file.
+    header
+        Everything before the pixel data; read-only by convention.
+    """
+
+    path: Path
+    header: Dataset = field(repr=False, compare=False)
+
+    @property
+    def sop_uid(self) -> str:
+        """SOPInstanceUID, empty where the file has none."""
+        return str(self.header.get("SOPInstanceUID", "") or "")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The pixels of one instance.
+
+    Parameters
+    ----------
+    stored
+        Stored values, sign and BitsStored applied, before rescale: int32 [H, W].
+    padding
+        True where the pixel is padding and no image: bool [H, W].
+    hu
+        Rescaled values in HU, padding as air (-1024): float32 [H, W].
+    """
+
+    stored: NDArray[np.int32]
+    padding: NDArray[np.bool_]
+    hu: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One series, or one part of a series that had to be split: what is denoised as a whole.
+
+    Parameters
+    ----------
+    source_uid
+        SeriesInstanceUID of the source.
+    split_key
+        What tells this part from the other parts of the same series; empty where it was not split.
+    instances
+        Its images, sorted by position along the slice normal.
+    notes
+        What a person should know (gaps, duplicates, tilt, uneven spacing), one line each.
+    """
+
+    source_uid: str
+    split_key: str
+    instances: tuple[Instance, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def spacing_mm(self) -> tuple[float, float]:
+        """Row and column spacing in mm of the first image; (1, 1) where the header has none."""
+        spacing = self.instances[0].header.get("PixelSpacing")
+        return (float(spacing[0]), float(spacing[1])) if spacing else (1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A file that will not be denoised, and why.
+
+    Parameters
+    ----------
+    path
+        The file.
+    outcome
+        `skipped`: sound, but no CT slice in HU. `failed`: it says it is CT and cannot be used.
+    reason
+        Why, in one sentence.
+    """
+
+    path: Path
+    outcome: Literal["skipped", "failed"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies in a folder.
+
+    Parameters
+    ----------
+    scans
+        What can be denoised.
+    unused
+        Every other file, with its reason.
+    """
+
+    scans: tuple[Scan, ...]
+    unused: tuple[Unused, ...]
+
+    def __iter__(self) -> Iterator[Scan]:
+        return iter(self.scans)

@@ -1,0 +1,1 @@
+"""What the bundles compose to train."""
