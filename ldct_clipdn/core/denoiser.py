@@ -1,0 +1,362 @@
+"""The denoiser: adapter, frozen encoder, feature augmentation (Eq. 2), decoder; and its builder."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from ldct_clipdn.core.decoder import build_up_path, decode, start_from_identity
+from ldct_clipdn.core.encoder import Encoder, EncoderLayout, EncoderNorm, layout_of
+from ldct_clipdn.errors import ConfigError
+
+__all__ = ["CLIPDenoiser", "DenoiserConfig", "FeatureAugmentation", "build_denoiser"]
+
+EncoderTraining = Literal["frozen", "finetune", "scratch"]
+Start = Literal["random", "identity"]
+
+SIZE_MULTIPLE: Final = 32
+"""Images are padded to a multiple of this, as published; with align_corners it shows everywhere."""
+
+RANDOM_ENCODER: Final = "random"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """Everything that decides what a denoiser computes, but its weights; stored beside them.
+
+    Parameters
+    ----------
+    in_channels
+        1 (CT, with the adapter) or 3 (RGB).
+    encoder
+        A key of `ENCODERS`.
+    width
+        Base channels C; None means the encoder's own.
+    encoder_norm
+        `frozen`, `adapt` or `calibrate`; see `Encoder`.
+    encoder_training
+        `frozen`, `finetune` or `scratch`.
+    augmentation
+        Gamma of Eq. (2).
+    use_image
+        Whether the decoder takes the noisy image.
+    use_f5
+        Whether the decoder takes F5.
+    start
+        Where the decoder's training began: `random` or `identity`.
+    encoder_source
+        Where the encoder's weights came from: `random`, or a tag or file with its SHA-256.
+    """
+
+    in_channels: int = 1
+    encoder: str = "RN50"
+    width: int | None = None
+    encoder_norm: EncoderNorm = "frozen"
+    encoder_training: EncoderTraining = "frozen"
+    augmentation: float = 0.025
+    use_image: bool = True
+    use_f5: bool = False
+    start: Start = "random"
+    encoder_source: str = RANDOM_ENCODER
+
+    def __post_init__(self) -> None:
+        layout_of(self.encoder)
+        _require(self.in_channels in (1, 3), "in_channels", self.in_channels, "1 (CT) or 3 (RGB)")
+        _require(
+            self.width is None or (self.width >= 2 and self.width % 2 == 0),
+            "width",
+            self.width,
+            "an even number from 2, or nothing for the encoder's own",
+        )
+        for name, allowed in (
+            ("encoder_norm", get_args(EncoderNorm)),
+            ("encoder_training", get_args(EncoderTraining)),
+            ("start", get_args(Start)),
+        ):
+            value = getattr(self, name)
+            _require(value in allowed, name, value, "one of " + ", ".join(allowed))
+        _require(0 <= self.augmentation < 1, "augmentation", self.augmentation, "0 (off) to below 1")
+        _require(
+            self.use_image or self.start == "random",
+            "start",
+            self.start,
+            "random where use_image is false: there is no image to pass through",
+        )
+
+    @property
+    def layout(self) -> EncoderLayout:
+        """The encoder's blocks and the base width in use."""
+        layout = layout_of(self.encoder)
+        return layout if self.width is None else replace(layout, width=self.width)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the settings as numbers and strings.
+
+        Returns
+        -------
+        dict
+            One entry per field.
+        """
+        return asdict(self)
+
+
+class FeatureAugmentation(nn.Module):
+    """Progressive feature augmentation, Eq. (2): F_i times noise of mean 1 and SD gamma i.
+
+    Every element has its own draw; only in training mode. The draws come from a generator of its
+    own, so that nothing else that draws changes them, and its state can be saved.
+
+    Parameters
+    ----------
+    gamma
+        Standard deviation at level 1; 0 switches it off.
+    seed
+        Start of the generator.
+    """
+
+    def __init__(self, gamma: float, seed: int) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.seed = seed
+        self._generator: torch.Generator | None = None
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Multiply each feature by its noise, in training mode.
+
+        Parameters
+        ----------
+        features
+            F1, F2, ..., all computed before any of them is changed.
+
+        Returns
+        -------
+        list of torch.Tensor
+            Same shapes.
+        """
+        if not self.training or self.gamma == 0:
+            return features
+        return [
+            feature * (1 + self.gamma * level * self._draw(feature))
+            for level, feature in enumerate(features, start=1)
+        ]
+
+    def generator_state(self, device: torch.device) -> Tensor:
+        """Give the generator's state, for a checkpoint.
+
+        Parameters
+        ----------
+        device
+            Where the network computes.
+
+        Returns
+        -------
+        torch.Tensor
+            Bytes, on the CPU.
+        """
+        return self._generator_on(device).get_state()
+
+    def set_generator_state(self, state: Tensor, device: torch.device) -> None:
+        """Go on from a saved state.
+
+        Parameters
+        ----------
+        state
+            What `generator_state` gave.
+        device
+            Where the network computes.
+        """
+        self._generator_on(device).set_state(state)
+
+    def _draw(self, like: Tensor) -> Tensor:
+        return torch.randn(
+            like.shape, generator=self._generator_on(like.device), device=like.device
+        ).to(like.dtype)
+
+    def _generator_on(self, device: torch.device) -> torch.Generator:
+        if self._generator is None or self._generator.device != device:
+            self._generator = torch.Generator(device).manual_seed(self.seed)
+        return self._generator
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a generator can be neither copied nor pickled; a copy starts from the seed
+        return {**self.__dict__, "_generator": None}
+
+
+class CLIPDenoiser(nn.Module):
+    """CLIP features and the noisy image in, the clean image out.
+
+    Parameters
+    ----------
+    config
+        Layout and rules; `build_denoiser` is the way to make one.
+    """
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.config = config
+        layout = config.layout
+        if config.in_channels == 1:
+            # its output feeds the encoder and is what the decoder takes as the image
+            self.first = nn.Conv2d(1, 3, 1, bias=False)
+        self.encoder = Encoder(layout, with_f5=config.use_f5, norm=config.encoder_norm)
+        self.augment = FeatureAugmentation(config.augmentation, torch.initial_seed())
+        self.up_path = build_up_path(
+            layout.width, use_image=config.use_image, use_f5=config.use_f5
+        )
+        self.last = nn.Conv2d(layout.width, config.in_channels, 3, padding=1, bias=False)
+        if config.encoder_training == "frozen":
+            self.encoder.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Denoise a batch.
+
+        Parameters
+        ----------
+        x
+            Noisy images [B, C, H, W], about [0, 1], C as configured, any H and W from 1.
+
+        Returns
+        -------
+        torch.Tensor
+            Clean images, same shape; not limited to [0, 1].
+        """
+        height, width = x.shape[-2:]
+        x = _pad(x)
+        image = self.first(x) if self.config.in_channels == 1 else x
+        features = self.augment(self.encoder(image))
+        x = decode(self.up_path, features, image if self.config.use_image else None)
+        return self.last(x)[..., :height, :width]  # type: ignore[no-any-return]
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """Give what an optimiser may change.
+
+        Returns
+        -------
+        list of torch.nn.Parameter
+            Adapter and decoder; the encoder too where it is trained.
+        """
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+
+def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
+    *,
+    in_channels: int = 1,
+    encoder: str = "RN50",
+    width: int | None = None,
+    pretrained: str | Path | None = None,
+    encoder_norm: EncoderNorm = "frozen",
+    encoder_training: EncoderTraining = "frozen",
+    augmentation: float = 0.025,
+    use_image: bool = True,
+    use_f5: bool = False,
+    start: Start = "random",
+) -> CLIPDenoiser:
+    """Build a denoiser to train.
+
+    Parameters
+    ----------
+    in_channels
+        1 for CT (adds the learnable 1x1 adapter), 3 for RGB.
+    encoder
+        `RN50`, `RN50x4`, `RN50x16`, or `tiny` (no CLIP network; for tests).
+    width
+        Base channels C of encoder and decoder; None takes the encoder's own (64, 80, 96). Another
+        value builds the same layout narrower or wider and refuses `pretrained`.
+    pretrained
+        The encoder's weights: an open_clip tag such as `"openai"`, or a file; None leaves it
+        random, which is logged as a warning.
+    encoder_norm
+        `frozen` (default: the encoder is one fixed function, the same in training and use),
+        `adapt` (what the published code does and its numbers come from, PROTOCOL.md 3.4), or
+        `calibrate` (statistics measured on the first training batches, then frozen).
+    encoder_training
+        `frozen`; `finetune` trains the given weights; `scratch` trains from random.
+    augmentation
+        Gamma of Eq. (2); 0 switches it off.
+    use_image
+        Give the decoder the noisy image.
+    use_f5
+        Give the decoder F5 too.
+    start
+        `identity` begins by passing the image through; a short training needs it.
+
+    Returns
+    -------
+    CLIPDenoiser
+        In training mode.
+
+    Raises
+    ------
+    ConfigError
+        When settings contradict each other.
+    WeightsError
+        When the encoder's weights cannot be had or do not fit.
+    """
+    config = DenoiserConfig(
+        in_channels=in_channels,
+        encoder=encoder,
+        width=width,
+        encoder_norm=encoder_norm,
+        encoder_training=encoder_training,
+        augmentation=augmentation,
+        use_image=use_image,
+        use_f5=use_f5,
+        start=start,
+    )
+    if pretrained is None:
+        model = CLIPDenoiser(config)
+        if encoder_training != "scratch":
+            logger.warning("The %s encoder has random weights: this is not CLIP", encoder)
+    else:
+        model = _with_pretrained_encoder(config, str(pretrained))
+    if encoder_norm == "calibrate":
+        model.encoder.start_calibration()
+    if start == "identity":
+        if in_channels == 1:
+            nn.init.ones_(model.first.weight)
+        start_from_identity(model.up_path, model.last)
+    return model
+
+
+def _with_pretrained_encoder(config: DenoiserConfig, pretrained: str) -> CLIPDenoiser:
+    from ldct_clipdn.core.weights import read_encoder_weights  # weights knows this module
+
+    if config.encoder == "tiny" or config.width not in (None, layout_of(config.encoder).width):
+        raise ConfigError(
+            f"there are no pretrained weights for encoder {config.encoder} of width {config.width}",
+            remedy="Leave out `width` (and take RN50, RN50x4 or RN50x16), or leave out `pretrained`",
+        )
+    _require(
+        config.encoder_training != "scratch",
+        "encoder_training",
+        "scratch",
+        "frozen or finetune where `pretrained` is given",
+    )
+    weights = read_encoder_weights(pretrained, config)
+    model = CLIPDenoiser(replace(config, encoder_source=weights.source))
+    model.encoder.load_state_dict(weights.state)
+    return model
+
+
+def _pad(x: Tensor) -> Tensor:
+    """Reflect at the right and bottom up to a multiple of 32, again and again where x is smaller."""
+    for axis in (-2, -1):
+        size = x.shape[axis]
+        missing = -size % SIZE_MULTIPLE
+        if missing:
+            period = max(2 * size - 2, 1)
+            index = torch.arange(size + missing, device=x.device) % period
+            x = x.index_select(axis, torch.minimum(index, period - index))
+    return x
+
+
+def _require(holds: bool, name: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name} cannot be {value!r}", remedy=f"Give {allowed}")
