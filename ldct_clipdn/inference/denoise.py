@@ -1,0 +1,141 @@
+"""HU in, HU out: range, network, strength, and what lies outside the range."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ldct_clipdn.ct.hu import HURange, blend_weight
+from ldct_clipdn.errors import BackendError, ConfigError
+from ldct_clipdn.inference.engine import open_engine
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ldct_clipdn.inference.backends import Backend
+
+__all__ = ["check_strength", "denoise_hu", "denoise_slices"]
+
+
+def denoise_hu(
+    hu: NDArray[np.floating | np.integer],
+    weights: str | Path = "default",
+    *,
+    strength: float = 1.0,
+    device: str = "auto",
+    backend: str = "auto",
+) -> NDArray[np.float32]:
+    """Denoise CT values.
+
+    Parameters
+    ----------
+    hu
+        One slice [H, W] or several [Z, H, W], in HU; padding as air (-1024).
+    weights
+        As for `load_denoiser`.
+    strength
+        Share of the network's change that is applied, 0 to 1; 0 needs no weights.
+    device
+        `auto`, `cpu`, `cuda` or `cuda:N`.
+    backend
+        `auto`, or one of `inference.backends.BACKENDS`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, same shape, in HU.
+
+    Raises
+    ------
+    ConfigError
+        When shape, values or strength cannot be used.
+    WeightsError
+        When the weights do not load.
+    BackendError
+        When the device is not there or the network's answer is not finite.
+    """
+    check_strength(strength)
+    slices = np.asarray(hu, dtype=np.float32)
+    if slices.ndim not in (2, 3) or 0 in slices.shape:
+        raise ConfigError(
+            f"HU of shape {slices.shape} cannot be denoised", remedy="Give [H, W] or [Z, H, W]"
+        )
+    if not np.isfinite(slices).all():
+        raise ConfigError("the HU hold NaN or infinite values", remedy="Replace them by air, -1024")
+    if strength == 0:
+        return slices.copy()
+    engine = _engine(str(weights), device, backend)
+    volume = slices if slices.ndim == 3 else slices[None]
+    result = np.concatenate([denoise_slices(one[None], engine, strength=strength) for one in volume])
+    return result.reshape(slices.shape)
+
+
+def denoise_slices(
+    hu: NDArray[np.float32],
+    backend: Backend,
+    *,
+    hu_range: HURange | None = None,
+    strength: float = 1.0,
+) -> NDArray[np.float32]:
+    """Denoise slices as one batch: x + w s (net(clip x) - clip x), DESIGN.md 4.
+
+    Parameters
+    ----------
+    hu
+        float32 [Z, H, W] in HU; padding as air.
+    backend
+        The engine.
+    hu_range
+        What the network sees as 0 to 1; None is the published range.
+    strength
+        Share s of the network's change that is applied, 0 to 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 [Z, H, W] in HU; far outside the range unchanged.
+
+    Raises
+    ------
+    BackendError
+        When the network's answer is not finite.
+    """
+    hu_range = hu_range or HURange()
+    inside = hu_range.clip(hu)
+    unit = hu_range.to_unit(inside).astype(np.float32)
+    answer = backend(unit[:, None])[:, 0]
+    if not np.isfinite(answer).all():
+        raise BackendError(
+            f"the network's answer holds NaN or infinite values (back-end {backend.name})",
+            remedy="Check the weights with `ldct-clipdn weights verify`",
+        )
+    # the difference is taken in units, so that an unchanged unit gives exactly no change
+    change = (answer - unit) * np.float32(hu_range.width)
+    weight = blend_weight(hu, hu_range) * np.float32(strength)
+    return (hu + weight * change).astype(np.float32)
+
+
+def check_strength(strength: float) -> None:
+    """Refuse a strength outside 0 to 1.
+
+    Parameters
+    ----------
+    strength
+        Share of the network's change.
+
+    Raises
+    ------
+    ConfigError
+        When it is outside, or no number.
+    """
+    if not 0 <= strength <= 1:
+        raise ConfigError(f"the strength {strength} is not in 0 to 1", remedy="Give 0 to 1")
+
+
+@lru_cache(maxsize=1)
+def _engine(weights: str, device: str, backend: str) -> Backend:
+    """Keep the last engine, so that slice after slice does not open it anew."""
+    return open_engine(weights, device=device, backend=backend)

@@ -1,0 +1,95 @@
+"""Opens the engine that denoising runs on: weights, device and back-end put together once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ldct_clipdn.core.weights import open_denoiser
+from ldct_clipdn.errors import BackendError, WeightsError
+from ldct_clipdn.inference.backends import BACKENDS, Backend
+from ldct_clipdn.inference.backends.identity import IdentityBackend
+from ldct_clipdn.inference.backends.torch_eager import TorchBackend
+
+__all__ = ["open_engine", "pick_device"]
+
+
+def open_engine(
+    weights: str | Path = "default", *, device: str = "auto", backend: str = "auto"
+) -> Backend:
+    """Open an engine for CT.
+
+    Parameters
+    ----------
+    weights
+        As for `load_denoiser`; not read by `identity`.
+    device
+        `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
+    backend
+        `auto`, or one of `BACKENDS`.
+
+    Returns
+    -------
+    Backend
+        Ready to run.
+
+    Raises
+    ------
+    BackendError
+        When back-end or device is not there.
+    WeightsError
+        When the weights do not load, or are not for one-channel images.
+    """
+    if backend == "identity":
+        return IdentityBackend()
+    if backend not in ("auto", *BACKENDS):
+        raise BackendError(
+            f"there is no back-end named {backend!r}", remedy=f"Choose auto, {', '.join(BACKENDS)}"
+        )
+    torch_device = pick_device(device)
+    model, info = open_denoiser(weights)
+    if model.config.in_channels != 1:
+        raise WeightsError(
+            "these weights are for colour images, not for CT",
+            path=weights,
+            remedy="Give weights of a one-channel denoiser",
+        )
+    return TorchBackend(model, info, torch_device)
+
+
+def pick_device(device: str) -> torch.device:
+    """Turn a device's name into a device that is there.
+
+    Parameters
+    ----------
+    device
+        `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    BackendError
+        When there is no such device here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise BackendError(
+            f"{device!r} is no device", remedy="Give auto, cpu, cuda or cuda:N"
+        ) from error
+    if chosen.type == "cpu":
+        return chosen
+    if chosen.type != "cuda" or (chosen.index or 0) >= torch.cuda.device_count():
+        raise BackendError(
+            f"the device {device!r} is not available here "
+            f"({torch.cuda.device_count()} CUDA devices)",
+            remedy="Give --device cpu, or auto",
+        )
+    return chosen
