@@ -111,7 +111,7 @@ class FeatureAugmentation(nn.Module):
     """Progressive feature augmentation, Eq. (2): F_i times noise of mean 1 and SD gamma i.
 
     Every element has its own draw; only in training mode. The draws come from a generator of its
-    own, so that nothing else that draws changes them, and its state can be saved.
+    own, so that nothing else that draws changes them.
 
     Parameters
     ----------
@@ -147,32 +147,17 @@ class FeatureAugmentation(nn.Module):
             for level, feature in enumerate(features, start=1)
         ]
 
-    def generator_state(self, device: torch.device) -> Tensor:
-        """Give the generator's state, for a checkpoint.
+    def reseed(self, seed: int) -> None:
+        """Start the generator anew; training does so at every iteration, and can resume exactly.
 
         Parameters
         ----------
-        device
-            Where the network computes.
-
-        Returns
-        -------
-        torch.Tensor
-            Bytes, on the CPU.
+        seed
+            Start of the generator.
         """
-        return self._generator_on(device).get_state()
-
-    def set_generator_state(self, state: Tensor, device: torch.device) -> None:
-        """Go on from a saved state.
-
-        Parameters
-        ----------
-        state
-            What `generator_state` gave.
-        device
-            Where the network computes.
-        """
-        self._generator_on(device).set_state(state)
+        self.seed = seed
+        if self._generator is not None:
+            self._generator.manual_seed(seed)
 
     def _draw(self, like: Tensor) -> Tensor:
         return torch.randn(

@@ -1,0 +1,226 @@
+"""When a run is saved and how it goes on; the weights inside are read by `core.weights`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+import ldct_clipdn
+from ldct_clipdn.core.denoiser import CLIPDenoiser
+from ldct_clipdn.data.positions import PositionSampler
+from ldct_clipdn.errors import ConfigError, WeightsError
+
+__all__ = ["RunState", "denoiser_in"]
+
+FORMAT = 1
+
+
+@dataclass
+class RunState:
+    """Everything a run needs to go on bit for bit, and the two files it is kept in.
+
+    Data, crops, noise, mixup and feature augmentation follow from seed and iteration
+    (`data.positions`), so no generator's state is kept.
+
+    Parameters
+    ----------
+    run_dir
+        The run's folder.
+    network
+        The denoiser, maybe wrapped for several processes.
+    optimizer
+        Its optimiser.
+    scheduler
+        Its learning rate.
+    sampler
+        Told where to start.
+    settings
+        What must be the same when the run goes on.
+    resume
+        Whether `restore` reads `last.pt`.
+    """
+
+    run_dir: str
+    network: nn.Module
+    optimizer: Optimizer
+    scheduler: LRScheduler
+    sampler: PositionSampler
+    settings: Mapping[str, Any]
+    resume: bool = False
+    best: float = field(default=float("-inf"), init=False)
+
+    @property
+    def last_path(self) -> Path:
+        """The state after the last saved iteration."""
+        return Path(self.run_dir) / "last.pt"
+
+    @property
+    def best_path(self) -> Path:
+        """The state with the best validation so far."""
+        return Path(self.run_dir) / "best.pt"
+
+    def restore(self, trainer: Engine) -> int:
+        """Load `last.pt` when resuming.
+
+        Parameters
+        ----------
+        trainer
+            Told its iteration and epoch.
+
+        Returns
+        -------
+        int
+            Iterations done so far; 0 for a new run.
+
+        Raises
+        ------
+        ConfigError
+            When a setting differs from the interrupted run's.
+        WeightsError
+            When the file is damaged.
+        """
+        if not self.resume:
+            return 0
+        saved = self._read_last()
+        differing = [
+            f"{name} was {saved['settings'].get(name)!r}, now {value!r}"
+            for name, value in self.settings.items()
+            if saved["settings"].get(name) != value
+        ]
+        if differing:
+            raise ConfigError(
+                f"a resumed run must keep its settings: {'; '.join(differing)}",
+                path=self.last_path,
+                remedy="Give the settings of the first start, or start a new run",
+            )
+        denoiser_in(self.network).load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scheduler.load_state_dict(saved["scheduler"])
+        trainer.load_state_dict(
+            {
+                "iteration": saved["step"],
+                "epoch_length": trainer.state.epoch_length,
+                "max_epochs": trainer.state.max_epochs,
+            }
+        )
+        self.best = saved["best"]
+        self.sampler.start_iteration = saved["step"]
+        return int(saved["step"])
+
+    def save_last(self, iteration: int) -> None:
+        """Write `last.pt`, whole or not at all.
+
+        Parameters
+        ----------
+        iteration
+            Iterations done.
+        """
+        self._write(self.last_path, iteration)
+
+    def save_best(self, iteration: int, score: float | None) -> None:
+        """Write `best.pt` if the score is the best so far.
+
+        Parameters
+        ----------
+        iteration
+            Iterations done.
+        score
+            Higher is better; None where nothing was measured, and then the newest is kept.
+        """
+        if score is not None and score <= self.best:
+            return
+        if score is not None:
+            self.best = score
+        self._write(self.best_path, iteration)
+
+    def _write(self, path: Path, iteration: int) -> None:
+        network = denoiser_in(self.network)
+        content = {
+            "format": FORMAT,
+            "network": network.state_dict(),
+            "config": network.config.to_dict(),
+            "origin": _origin(),
+            "step": iteration,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "settings": dict(self.settings),
+            "best": self.best,
+        }
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            with partial.open("wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise WeightsError(
+                f"the checkpoint cannot be written ({error.strerror})",
+                path=path,
+                remedy="Free space or name another run_dir, then resume from the last one",
+            ) from error
+
+    def _read_last(self) -> dict[str, Any]:
+        try:
+            saved = torch.load(self.last_path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError) as error:
+            raise WeightsError(
+                "the checkpoint is damaged",
+                path=self.last_path,
+                remedy="Copy best.pt of the same run over it, or start a new run",
+            ) from error
+        if saved.get("format") != FORMAT:
+            raise WeightsError(
+                "this is no checkpoint of a run that can go on",
+                path=self.last_path,
+                remedy="Give the run_dir of an interrupted run",
+            )
+        return dict(saved)
+
+
+def denoiser_in(network: nn.Module) -> CLIPDenoiser:
+    """Take the denoiser out of what wraps it for several processes.
+
+    Parameters
+    ----------
+    network
+        A denoiser, or DistributedDataParallel around one.
+
+    Returns
+    -------
+    CLIPDenoiser
+        The denoiser.
+
+    Raises
+    ------
+    ConfigError
+        When it is another network.
+    """
+    inner = getattr(network, "module", network)
+    if not isinstance(inner, CLIPDenoiser):
+        raise ConfigError(
+            f"the network is a {type(inner).__name__}, not a CLIPDenoiser",
+            remedy="Set network_def to ldct_clipdn.core.denoiser.build_denoiser",
+        )
+    return inner
+
+
+def _origin() -> dict[str, str]:
+    return {
+        "ldct_clipdn": ldct_clipdn.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

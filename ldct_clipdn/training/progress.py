@@ -1,0 +1,120 @@
+"""What a training shows while it runs: a progress bar, and `train.csv`."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from ignite.engine import Engine, Events
+from tqdm import tqdm
+
+__all__ = ["CsvLog", "TrainProgress"]
+
+LOG_EVERY: Final = 10
+"""Iterations per row of `train.csv`; reading the loss more often would stall a GPU."""
+
+
+class CsvLog:
+    """A CSV file that a resumed run goes on with.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Its columns; the first is `iteration`.
+    """
+
+    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
+        self.path = path
+        self.columns = columns
+
+    def begin(self, iteration: int) -> None:
+        """Drop the rows after an iteration: a resumed run writes them again.
+
+        Parameters
+        ----------
+        iteration
+            Iterations done; 0 starts the file.
+        """
+        kept: list[dict[str, str]] = []
+        if iteration and self.path.exists():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["iteration"]) <= iteration]
+        with self.path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(kept)
+
+    def add(self, *rows: dict[str, Any]) -> None:
+        """Append rows.
+
+        Parameters
+        ----------
+        *rows
+            One value per column.
+        """
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns).writerows(rows)
+
+
+class TrainProgress:
+    """Progress bar with loss, rate and time left on stderr; a row of `train.csv` every 10 iterations.
+
+    Parameters
+    ----------
+    run_dir
+        The run's folder.
+    iterations
+        Length of the training.
+    """
+
+    def __init__(self, run_dir: str, iterations: int) -> None:
+        self.log = CsvLog(Path(run_dir) / "train.csv", ("iteration", "loss", "learning_rate"))
+        self.iterations = iterations
+        self._losses: list[torch.Tensor] = []
+        self._bar: tqdm[Any] | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Watch a trainer that stands at the iteration it will go on from.
+
+        Parameters
+        ----------
+        engine
+            A MONAI trainer with `decollate` off.
+        """
+        self.log.begin(engine.state.iteration)
+        self._bar = tqdm(
+            total=self.iterations,
+            initial=engine.state.iteration,
+            desc="training",
+            unit="it",
+            file=sys.stderr,
+            dynamic_ncols=True,
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+        )
+        # the rate must be read before the schedule's own handler steps it
+        engine.add_event_handler(Events.ITERATION_STARTED, self._note_rate)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._note_loss)
+
+    def close(self) -> None:
+        """End the bar's line."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _note_rate(self, engine: Engine) -> None:
+        self._rate = float(engine.optimizer.param_groups[0]["lr"])
+
+    def _note_loss(self, engine: Engine) -> None:
+        self._losses.append(torch.as_tensor(engine.state.output["loss"]).detach())
+        iteration = engine.state.iteration
+        assert self._bar is not None  # noqa: S101 - for the type checker: attach made it
+        if iteration % LOG_EVERY == 0 or iteration >= self.iterations:
+            loss = float(torch.stack(self._losses).mean())
+            self._losses.clear()
+            self.log.add({"iteration": iteration, "loss": loss, "learning_rate": self._rate})
+            self._bar.set_postfix(loss=f"{loss:.5f}", lr=f"{self._rate:.1e}", refresh=False)
+        self._bar.update()

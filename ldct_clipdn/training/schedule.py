@@ -1,0 +1,104 @@
+"""What changes the weights, and how fast: optimiser, learning rate per iteration, gradient limit."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import torch
+from ignite.engine import Engine
+from monai.engines.utils import IterationEvents
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from ldct_clipdn.core.denoiser import CLIPDenoiser
+from ldct_clipdn.errors import ConfigError
+
+__all__ = ["FINAL_RATE", "GradientLimit", "build_optimizer", "cosine_schedule"]
+
+FINAL_RATE: Final = 1e-6
+"""Learning rate at the end of the cosine (PROTOCOL.md 4.2)."""
+
+
+def build_optimizer(network: CLIPDenoiser, learning_rate: float) -> AdamW:
+    """Make AdamW over what may change (PROTOCOL.md 4.1).
+
+    Parameters
+    ----------
+    network
+        The denoiser.
+    learning_rate
+        Rate of the first iteration.
+
+    Returns
+    -------
+    torch.optim.AdamW
+        Betas 0.9 and 0.999, weight decay 1e-4.
+
+    Raises
+    ------
+    ConfigError
+        When the rate cannot be used.
+    """
+    if not FINAL_RATE <= learning_rate < 1:
+        raise ConfigError(
+            f"the learning rate {learning_rate} is not in [{FINAL_RATE}, 1)",
+            remedy="Give learning_rate; the paper's is 3e-4",
+        )
+    parameters = network.trainable_parameters()
+    return AdamW(parameters, lr=learning_rate, betas=(0.9, 0.999), weight_decay=1e-4)
+
+
+def cosine_schedule(optimizer: AdamW, iterations: int) -> LambdaLR:
+    """Fall from the first rate to 1e-6 along half a cosine, one step per iteration.
+
+    Parameters
+    ----------
+    optimizer
+        Its present rate is the first.
+    iterations
+        Length of the training; after it the rate stays at its end.
+
+    Returns
+    -------
+    torch.optim.lr_scheduler.LambdaLR
+        To be stepped after every iteration.
+    """
+    first = float(optimizer.param_groups[0]["lr"])
+
+    def share(step: int) -> float:
+        wave = 0.5 * (1 + math.cos(math.pi * min(step, iterations) / iterations))
+        return (FINAL_RATE + (first - FINAL_RATE) * wave) / first
+
+    return LambdaLR(optimizer, share)
+
+
+class GradientLimit:
+    """Limits the global L2 norm of the gradient between backward and step.
+
+    Parameters
+    ----------
+    max_norm
+        Largest norm.
+    """
+
+    def __init__(self, max_norm: float) -> None:
+        self.max_norm = max_norm
+
+    def attach(self, engine: Engine) -> None:
+        """Watch a trainer.
+
+        Parameters
+        ----------
+        engine
+            A MONAI trainer.
+        """
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        optimizer: torch.optim.Optimizer = engine.optimizer
+        if engine.scaler is not None:  # mixed precision: gradients are scaled up until here
+            engine.scaler.unscale_(optimizer)
+        parameters = (p for group in optimizer.param_groups for p in group["params"])
+        clip_grad_norm_(parameters, self.max_norm)
