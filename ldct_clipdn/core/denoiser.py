@@ -82,7 +82,9 @@ class DenoiserConfig:
         ):
             value = getattr(self, name)
             _require(value in allowed, name, value, "one of " + ", ".join(allowed))
-        _require(0 <= self.augmentation < 1, "augmentation", self.augmentation, "0 (off) to below 1")
+        _require(
+            0 <= self.augmentation < 1, "augmentation", self.augmentation, "0 (off) to below 1"
+        )
         _require(
             self.use_image or self.start == "random",
             "start",
@@ -192,9 +194,7 @@ class CLIPDenoiser(nn.Module):
             self.first = nn.Conv2d(1, 3, 1, bias=False)
         self.encoder = Encoder(layout, with_f5=config.use_f5, norm=config.encoder_norm)
         self.augment = FeatureAugmentation(config.augmentation, torch.initial_seed())
-        self.up_path = build_up_path(
-            layout.width, use_image=config.use_image, use_f5=config.use_f5
-        )
+        self.up_path = build_up_path(layout.width, use_image=config.use_image, use_f5=config.use_f5)
         self.last = nn.Conv2d(layout.width, config.in_channels, 3, padding=1, bias=False)
         if config.encoder_training == "frozen":
             self.encoder.requires_grad_(False)
@@ -316,7 +316,7 @@ def _with_pretrained_encoder(config: DenoiserConfig, pretrained: str) -> CLIPDen
     if config.encoder == "tiny" or config.width not in (None, layout_of(config.encoder).width):
         raise ConfigError(
             f"there are no pretrained weights for encoder {config.encoder} of width {config.width}",
-            remedy="Leave out `width` (and take RN50, RN50x4 or RN50x16), or leave out `pretrained`",
+            remedy="Take RN50, RN50x4 or RN50x16 without `width`, or leave out `pretrained`",
         )
     _require(
         config.encoder_training != "scratch",
@@ -331,7 +331,7 @@ def _with_pretrained_encoder(config: DenoiserConfig, pretrained: str) -> CLIPDen
 
 
 def _pad(x: Tensor) -> Tensor:
-    """Reflect at the right and bottom up to a multiple of 32, again and again where x is smaller."""
+    """Reflect at the right and bottom up to a multiple of 32, repeatedly where x is smaller."""
     for axis in (-2, -1):
         size = x.shape[axis]
         missing = -size % SIZE_MULTIPLE

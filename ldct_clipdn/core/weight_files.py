@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -170,7 +171,8 @@ def write_weights_file(path: Path, state: Mapping[str, Tensor], extra: Mapping[s
             torch.save(tensors, partial)
         partial.replace(path)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
+        if partial.exists():
+            partial.unlink()
         raise WeightsError(
             f"cannot be written ({error})", path=path, remedy="Check folder, rights and free space"
         ) from error
@@ -220,7 +222,10 @@ def _read_torchscript(path: Path, sha256: str, trust: bool) -> dict[str, Tensor]
             "`ldct-clipdn weights import --trust-torchscript` if you trust its origin",
         )
     try:
-        module = torch.jit.load(str(path), map_location="cpu")
+        with warnings.catch_warnings():
+            # OpenAI's files have this format and no other
+            warnings.filterwarnings("ignore", message=r".torch\.jit\.load. is deprecated")
+            module = torch.jit.load(str(path), map_location="cpu")
     except RuntimeError as error:
         raise _damaged(path, "a damaged TorchScript archive") from error
     return dict(module.state_dict())
@@ -228,7 +233,8 @@ def _read_torchscript(path: Path, sha256: str, trust: bool) -> dict[str, Tensor]
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # by the content: torch would go by the name
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _damaged(path, "no plain weights file: it holds objects or is damaged") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
@@ -240,7 +246,9 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     strangers = [str(key) for key, value in tensors.items() if not isinstance(value, Tensor)]
     if strangers or not tensors:
         raise _damaged(path, f"no state dict: {', '.join(strangers[:3]) or 'it is empty'}")
-    extra = {key: content[key] for key in ("config", "origin", "step") if wrapper and key in content}
+    extra = {
+        key: content[key] for key in ("config", "origin", "step") if wrapper and key in content
+    }
     return dict(tensors), extra
 
 

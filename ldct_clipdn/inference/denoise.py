@@ -69,7 +69,9 @@ def denoise_hu(
         return slices.copy()
     engine = _engine(str(weights), device, backend)
     volume = slices if slices.ndim == 3 else slices[None]
-    result = np.concatenate([denoise_slices(one[None], engine, strength=strength) for one in volume])
+    result = np.concatenate(
+        [denoise_slices(one[None], engine, strength=strength) for one in volume]
+    )
     return result.reshape(slices.shape)
 
 
