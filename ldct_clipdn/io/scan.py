@@ -70,12 +70,15 @@ class Scan:
         Its images, sorted by position along the slice normal.
     notes
         What a person should know (gaps, duplicates, tilt, uneven spacing), one line each.
+    lost
+        Number of images that belong here and cannot be used.
     """
 
     source_uid: str
     split_key: str
     instances: tuple[Instance, ...]
     notes: tuple[str, ...] = ()
+    lost: int = 0
 
     @property
     def spacing_mm(self) -> tuple[float, float]:
@@ -96,11 +99,14 @@ class Unused:
         `skipped`: sound, but no CT slice in HU. `failed`: it says it is CT and cannot be used.
     reason
         Why, in one sentence.
+    series_uid
+        SeriesInstanceUID; empty where the file has none.
     """
 
     path: Path
     outcome: Literal["skipped", "failed"]
     reason: str
+    series_uid: str = ""
 
 
 @dataclass(frozen=True)

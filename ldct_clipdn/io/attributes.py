@@ -1,0 +1,143 @@
+"""Values out of DICOM headers as plain Python, whatever the file holds; never raises."""
+
+from __future__ import annotations
+
+import math
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pydicom.multival import MultiValue
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["VALUE_ERRORS", "items", "number", "numbers", "quiet_pydicom", "text", "texts"]
+
+VALUE_ERRORS = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What pydicom raises on values that are not what their VR says."""
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom from warning about oddities of a header: what matters is judged here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning)
+        yield
+
+
+def texts(header: Dataset, keyword: str) -> list[str]:
+    """Read all values of an attribute as text.
+
+    Parameters
+    ----------
+    header
+        The data set.
+    keyword
+        DICOM keyword.
+
+    Returns
+    -------
+    list of str
+        Stripped; empty where the attribute is absent, empty or cannot be parsed.
+    """
+    try:
+        value = header.get(keyword)
+        values = value if isinstance(value, MultiValue) else [value]
+        return [] if value is None or value == "" else [str(one).strip() for one in values]
+    except VALUE_ERRORS:
+        return []
+
+
+def text(header: Dataset, keyword: str) -> str:
+    r"""Read an attribute as one text.
+
+    Parameters
+    ----------
+    header
+        The data set.
+    keyword
+        DICOM keyword.
+
+    Returns
+    -------
+    str
+        Stripped, several values joined by a blank; empty where there is none.
+    """
+    return " ".join(texts(header, keyword)).strip()
+
+
+def numbers(header: Dataset, keyword: str) -> list[float]:
+    """Read all values of an attribute as finite numbers.
+
+    Parameters
+    ----------
+    header
+        The data set.
+    keyword
+        DICOM keyword.
+
+    Returns
+    -------
+    list of float
+        Empty where the attribute is absent or any value is no finite number.
+    """
+    try:
+        values = [float(one) for one in texts(header, keyword)]
+    except ValueError:
+        return []
+    return values if all(math.isfinite(value) for value in values) else []
+
+
+def number(header: Dataset, keyword: str) -> float | None:
+    """Read an attribute as one finite number.
+
+    Parameters
+    ----------
+    header
+        The data set.
+    keyword
+        DICOM keyword.
+
+    Returns
+    -------
+    float or None
+        The first value; None where there is none.
+    """
+    values = numbers(header, keyword)
+    return values[0] if values else None
+
+
+def items(header: Dataset, keyword: str) -> list[Dataset]:
+    """Read the items of a sequence.
+
+    Parameters
+    ----------
+    header
+        The data set.
+    keyword
+        DICOM keyword.
+
+    Returns
+    -------
+    list of Dataset
+        Empty where the sequence is absent, empty or no sequence.
+    """
+    try:
+        value: Any = header.get(keyword)
+        return [item for item in value or [] if hasattr(item, "group_dataset")]
+    except VALUE_ERRORS:
+        return []

@@ -1,0 +1,174 @@
+"""DICOM CT files to headers and to HU."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from ldct_clipdn.errors import DecodeError, ReadError
+from ldct_clipdn.io.attributes import VALUE_ERRORS, number, quiet_pydicom
+from ldct_clipdn.io.codecs import decode_stored, pixel_layout
+from ldct_clipdn.io.padding import AIR_HU, padding_mask, padding_range
+from ldct_clipdn.io.scan import Instance, Slice
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+
+__all__ = ["is_dicom", "read_header", "read_slice", "rescale"]
+
+PARSE_ERRORS: Final = (*VALUE_ERRORS, InvalidDicomError, OSError, MemoryError, zlib.error)
+
+PLAUSIBLE_HU: Final = (-10_000.0, 30_000.0)
+"""Where the median of any CT image lies, metal and extended ranges included."""
+
+
+def is_dicom(path: Path) -> bool:
+    """Say whether a file looks like DICOM: by its preamble, or by a first tag that fits.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    bool
+        False also where the file cannot be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(132)
+    except OSError:
+        return False
+    return start[128:] == b"DICM" or _is_bare_data_set(start)
+
+
+def read_header(path: Path) -> Dataset:
+    """Read a DICOM file up to its pixel data.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    pydicom.Dataset
+        With `file_meta`, in which a transfer syntax is always set.
+
+    Raises
+    ------
+    ReadError
+        When it is no DICOM file or cannot be parsed.
+    """
+    return _read(path, pixels=False)
+
+
+def read_slice(instance: Instance) -> Slice:
+    """Read the pixels of one CT image.
+
+    Parameters
+    ----------
+    instance
+        The image.
+
+    Returns
+    -------
+    Slice
+        Stored values, padding mask, and HU with padding as air (-1024).
+
+    Raises
+    ------
+    ReadError
+        When the file cannot be read or its rescale to HU is unknown.
+    DecodeError
+        When its pixels cannot be decoded, or decode to what no CT image holds.
+    """
+    with quiet_pydicom():
+        ds = _read(instance.path, pixels=True)
+        slope, intercept = rescale(ds, instance.path)
+        stored = decode_stored(ds, instance.path)
+        limits = padding_range(ds, signed=pixel_layout(ds).signed)
+    padding = padding_mask(stored, limits, slope=slope, intercept=intercept)
+    hu = stored.astype(np.float64) * slope + intercept
+    _check_plausible(hu[~padding], instance.path)
+    hu[padding] = AIR_HU
+    return Slice(stored=stored, padding=padding, hu=hu.astype(np.float32))
+
+
+def rescale(header: Dataset, path: Path | None = None) -> tuple[float, float]:
+    """Read the rescale to HU.
+
+    Parameters
+    ----------
+    header
+        The image's header.
+    path
+        Its file, for the error.
+
+    Returns
+    -------
+    tuple of float
+        Slope and intercept in HU.
+
+    Raises
+    ------
+    ReadError
+        When either is missing or no number, or the slope is 0.
+    """
+    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
+    if slope is None or intercept is None:
+        raise ReadError(
+            "RescaleSlope or RescaleIntercept is missing, so HU are unknown",
+            path=path,
+            remedy="Take the file from its original source",
+        )
+    if slope == 0:
+        raise ReadError("RescaleSlope is 0, so HU are unknown", path=path)
+    return slope, intercept
+
+
+def _read(path: Path, *, pixels: bool) -> Dataset:
+    try:
+        if path.stat().st_size == 0:
+            raise ReadError("the file is empty", path=path, remedy="Fetch it again")
+        with path.open("rb") as file:
+            bare = file.read(132)[128:] != b"DICM"
+        if bare and not is_dicom(path):
+            raise ReadError("not a DICOM file", path=path, remedy="Remove it or give another")
+        with quiet_pydicom():
+            ds = dcmread(path, stop_before_pixels=not pixels, force=bare)
+            _set_transfer_syntax(ds)
+    except PARSE_ERRORS as error:
+        raise ReadError(
+            f"the file cannot be read as DICOM: {str(error).strip() or type(error).__name__}",
+            path=path,
+            remedy="Fetch it again",
+        ) from error
+    return ds
+
+
+def _is_bare_data_set(start: bytes) -> bool:
+    """Say whether bytes begin with a low tag of group 0002 or 0008, little endian."""
+    return start[:1] in (b"\x02", b"\x08") and start[1:2] == b"\0" and start[3:4] == b"\0"
+
+
+def _set_transfer_syntax(ds: Dataset) -> None:
+    """Write down the encoding that pydicom guessed where the file does not say."""
+    if "TransferSyntaxUID" not in ds.file_meta:
+        implicit = ds.original_encoding[0]
+        ds.file_meta.TransferSyntaxUID = (
+            ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        )
+
+
+def _check_plausible(hu: NDArray[np.float64], path: Path) -> None:
+    if hu.size and not PLAUSIBLE_HU[0] <= np.median(hu) <= PLAUSIBLE_HU[1]:
+        raise DecodeError(f"half of the pixels lie beyond {np.median(hu):.0f} HU", path=path)
