@@ -1,0 +1,231 @@
+"""Which files can be denoised, and why the others cannot (DICOM.md A.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    MediaStorageDirectoryStorage,
+    SecondaryCaptureImageStorage,
+)
+
+from ldct_clipdn.errors import DecodeError, ReadError
+from ldct_clipdn.io.attributes import items, number, text, texts
+from ldct_clipdn.io.codecs import lossy_method, pixel_layout
+from ldct_clipdn.io.codes import (
+    LOSSY_COMPRESSION,
+    PROCESSING_EQUIPMENT,
+    PRODUCT,
+    SYNTHESIZING_EQUIPMENT,
+    Code,
+    read_codes,
+)
+from ldct_clipdn.io.dicom_read import rescale
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydicom import Dataset
+
+__all__ = ["Verdict", "is_ct", "judge"]
+
+OTHER_CLASSES: Final = {
+    MediaStorageDirectoryStorage: "a DICOMDIR, no image",
+    SecondaryCaptureImageStorage: "a secondary capture",
+    EnhancedCTImageStorage: "Enhanced CT (multi-frame) is not read by this version",
+    LegacyConvertedEnhancedCTImageStorage: (
+        "Legacy Converted CT (multi-frame) is not read: denoise its single-frame sources"
+    ),
+}
+
+MADE_IMAGES: Final = {
+    "REFORMATTED": "a reformat",
+    "MPR": "a reformat",
+    "CPR": "a reformat",
+    "MIP": "a maximum intensity projection",
+    "MAXIMUM": "a maximum intensity projection",
+    "MINIP": "a minimum intensity projection",
+    "MIN_IP": "a minimum intensity projection",
+    "MINIMUM": "a minimum intensity projection",
+    "AVERAGE": "an average image",
+    "MEAN": "an average image",
+    "SUBTRACTION": "a subtraction image",
+    "VRT": "a volume rendering",
+    "VOLUME_RENDERED": "a volume rendering",
+    "SSD": "a surface rendering",
+    "PERFUSION": "a perfusion map",
+    "VNC": "a virtual non-contrast image",
+    "VIRTUAL_NON_CONTRAST": "a virtual non-contrast image",
+    "IODINE": "an iodine image",
+    "IODINE_MAP": "an iodine image",
+    "MAT_SPECIFIC": "a material map",
+    "EFF_ATOMIC_NUM": "an effective atomic number map",
+    "ELECTRON_DENSITY": "an electron density map",
+    "VMI": "a virtual monoenergetic image",
+    "MONOENERGETIC": "a virtual monoenergetic image",
+}
+"""Words in ImageType, from its third value on, that tell of something else than a CT slice."""
+
+
+class Verdict(NamedTuple):
+    """Why a file is not denoised."""
+
+    outcome: Literal["skipped", "failed"]
+    reason: str
+
+
+def judge(header: Dataset) -> Verdict | None:
+    """Say why a DICOM file cannot be denoised.
+
+    Parameters
+    ----------
+    header
+        Its header, with file meta information.
+
+    Returns
+    -------
+    Verdict or None
+        `skipped` where it is sound and no CT slice in HU, `failed` where it is one and cannot be
+        used; None where it can be denoised.
+    """
+    for look in SKIP_RULES:
+        if reason := look(header):
+            return Verdict("skipped", reason)
+    for look in FAIL_RULES:
+        if reason := look(header):
+            return Verdict("failed", reason)
+    return None
+
+
+def is_ct(header: Dataset) -> bool:
+    """Say whether a file is a CT image of the single-frame class.
+
+    Parameters
+    ----------
+    header
+        Its header, with file meta information.
+
+    Returns
+    -------
+    bool
+        True for CT Image Storage; where no class is given, for Modality CT.
+    """
+    sop_class = _sop_class(header)
+    return sop_class == CTImageStorage or (not sop_class and text(header, "Modality") == "CT")
+
+
+def _sop_class(header: Dataset) -> str:
+    return text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
+
+
+def _other_class(header: Dataset) -> str:
+    modality = text(header, "Modality")
+    if not is_ct(header):
+        sop_class = _sop_class(header)
+        names = {str(uid): name for uid, name in OTHER_CLASSES.items()}
+        return names.get(sop_class, f"no CT image ({modality or _class_name(sop_class)})")
+    return "" if modality in ("", "CT") else f"no CT image ({modality})"
+
+
+def _class_name(sop_class: str) -> str:
+    from pydicom.uid import UID
+
+    return UID(sop_class).name if sop_class else "neither class nor modality"
+
+
+def _other_image(header: Dataset) -> str:
+    terms = [_words(value) for value in texts(header, "ImageType")[2:]]
+    if any("_LOCALIZER_" in term for term in terms):
+        return "a localizer"
+    found = (what for word, what in MADE_IMAGES.items() for t in terms if f"_{word}_" in t)
+    return next(found, "")
+
+
+def _words(value: str) -> str:
+    """Turn `CSA MPR` or `MIN IP` into `_CSA_MPR_`, `_MIN_IP_`, to look for whole words."""
+    return "_" + re.sub(r"[^A-Z0-9]+", "_", value.upper()) + "_"
+
+
+def _own_result(header: Dataset) -> str:
+    own = PROCESSING_EQUIPMENT in _own_roles(header)
+    return f"already denoised by {PRODUCT}" if own else ""
+
+
+def _own_roles(header: Dataset) -> list[Code]:
+    """Read in which roles this package worked on the image."""
+    return [
+        code
+        for item in items(header, "ContributingEquipmentSequence")
+        if text(item, "ManufacturerModelName") == PRODUCT
+        for code in read_codes(items(item, "PurposeOfReferenceCodeSequence"))
+    ]
+
+
+def _derived(header: Dataset) -> str:
+    """Refuse DERIVED, except for what lossy compression or our own dose simulation made so."""
+    image_type = texts(header, "ImageType")
+    if image_type[:1] != ["DERIVED"] or SYNTHESIZING_EQUIPMENT in _own_roles(header):
+        return ""
+    codes = {code.value for code in read_codes(items(header, "DerivationCodeSequence"))}
+    is_lossy = text(header, "LossyImageCompression") == "01" or lossy_method(header)
+    if is_lossy and codes <= {LOSSY_COMPRESSION.value}:
+        return ""
+    return f"a derived image ({'/'.join(image_type)})"
+
+
+def _burned_in(header: Dataset) -> str:
+    return "text is burned into it" if text(header, "BurnedInAnnotation") == "YES" else ""
+
+
+def _no_hu(header: Dataset) -> str:
+    unit = text(header, "RescaleType")
+    if items(header, "ModalityLUTSequence"):
+        return "its values are no HU (ModalityLUTSequence)"
+    return "" if unit.upper() in ("", "HU", "US") else f"its values are no HU (RescaleType {unit})"
+
+
+def _not_one_grey_frame(header: Dataset) -> str:
+    frames = number(header, "NumberOfFrames") or 1
+    if frames > 1:
+        return f"{frames:.0f} frames in one file are not read by this version"
+    colour = text(header, "PhotometricInterpretation")
+    grey = colour in ("", "MONOCHROME1", "MONOCHROME2")
+    single = (number(header, "SamplesPerPixel") or 1) == 1
+    return "" if grey and single else f"a colour image ({colour})"
+
+
+def _no_series(header: Dataset) -> str:
+    missing = [n for n in ("SeriesInstanceUID", "StudyInstanceUID") if not text(header, n)]
+    return f"the header has no {' and no '.join(missing)}" if missing else ""
+
+
+def _no_rescale(header: Dataset) -> str:
+    try:
+        rescale(header)
+    except ReadError as error:
+        return error.reason
+    return ""
+
+
+def _no_layout(header: Dataset) -> str:
+    try:
+        pixel_layout(header)
+    except DecodeError as error:
+        return error.reason
+    return ""
+
+
+SKIP_RULES: Final[tuple[Callable[[Dataset], str], ...]] = (
+    _other_class,
+    _other_image,
+    _own_result,
+    _derived,
+    _burned_in,
+    _no_hu,
+    _not_one_grey_frame,
+)
+FAIL_RULES: Final[tuple[Callable[[Dataset], str], ...]] = (_no_series, _no_rescale, _no_layout)

@@ -1,0 +1,186 @@
+"""What lies in a file or folder, by series: what can be denoised, and why the rest cannot."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ldct_clipdn.errors import ReadError
+from ldct_clipdn.io.accept import judge
+from ldct_clipdn.io.attributes import number, numbers, quiet_pydicom, text
+from ldct_clipdn.io.codecs import lossy_method
+from ldct_clipdn.io.dicom_read import is_dicom, read_header, read_slice
+from ldct_clipdn.io.geometry import SAME_MM, along_normal, describe, orientations, sort_slices
+from ldct_clipdn.io.scan import Found, Instance, Scan, Unused
+from ldct_clipdn.io.uids import file_digest, identity
+
+__all__ = ["find_series"]
+
+DICOM_SUFFIXES: Final = (".dcm", ".ima")
+"""A file that is named like this and is no DICOM has failed; any other name is skipped."""
+
+
+def find_series(source: Path) -> Found:
+    """Look what can be denoised; reads headers only, unless two files bear the same UID.
+
+    Parameters
+    ----------
+    source
+        A file, or a folder with any files and folders in it.
+
+    Returns
+    -------
+    Found
+        Series, split where they hold what does not belong together, each sorted along its slice
+        normal; and every other file with the reason.
+
+    Raises
+    ------
+    ReadError
+        When there is no such file or folder.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise ReadError("there is no such file or folder", path=source, remedy="Check the name")
+    unused: list[Unused] = []
+    series: dict[str, list[Instance]] = defaultdict(list)
+    scans: list[Scan] = []
+    with quiet_pydicom():
+        for path in _files(source):
+            found = _look_at(path)
+            if isinstance(found, Unused):
+                unused.append(found)
+            else:
+                series[text(found.header, "SeriesInstanceUID")].append(found)
+        for uid, instances in sorted(series.items()):
+            kept, rejected = _without_duplicates(uid, instances)
+            unused += rejected
+            lost = sum(one.outcome == "failed" and one.series_uid == uid for one in unused)
+            scans += _scans(uid, kept, lost)
+    return Found(tuple(scans), tuple(sorted(unused, key=lambda one: str(one.path))))
+
+
+def _files(source: Path) -> Iterator[Path]:
+    """List all files below a folder, sorted; links are followed, each folder is visited once."""
+    if source.is_file():
+        yield source
+        return
+    visited = set()
+    for folder, subfolders, names in os.walk(source, followlinks=True):
+        real = os.path.realpath(folder)
+        subfolders[:] = [] if real in visited else sorted(subfolders)
+        if real not in visited:
+            yield from (Path(folder, name) for name in sorted(names))
+        visited.add(real)
+
+
+def _look_at(path: Path) -> Instance | Unused:
+    """Read one file's header and judge it."""
+    if not path.is_file():
+        return Unused(path, "skipped", "no regular file, or a broken link")
+    if not is_dicom(path) and path.suffix.lower() not in DICOM_SUFFIXES:
+        return Unused(path, "skipped", "not a DICOM file")
+    try:
+        header = read_header(path)
+    except ReadError as error:
+        return Unused(path, "failed", error.reason)
+    verdict = judge(header)
+    if verdict is None:
+        return Instance(path, header)
+    return Unused(path, verdict.outcome, verdict.reason, text(header, "SeriesInstanceUID"))
+
+
+def _without_duplicates(
+    uid: str, instances: Sequence[Instance]
+) -> tuple[list[Instance], list[Unused]]:
+    """Drop copies of an image; where two images bear one UID, nothing of the series can be used."""
+    first: dict[str, Instance] = {}
+    copies: list[Unused] = []
+    for one in instances:
+        known = first.setdefault(identity(one), one)
+        if known is one:
+            continue
+        if not _same_image(known, one):
+            reason = (
+                f"{known.path.name} and {one.path.name} bear the same SOPInstanceUID and differ: "
+                "which one is true cannot be known"
+            )
+            return [], [Unused(each.path, "failed", reason, uid) for each in instances]
+        copies.append(Unused(one.path, "skipped", f"a copy of {known.path.name}", uid))
+    return list(first.values()), copies
+
+
+def _same_image(one: Instance, other: Instance) -> bool:
+    if file_digest(one.path) == file_digest(other.path):
+        return True
+    try:
+        slices = read_slice(one), read_slice(other)
+    except ReadError:
+        return False
+    places = [numbers(each.header, "ImagePositionPatient") for each in (one, other)]
+    return places[0] == places[1] and np.array_equal(slices[0].hu, slices[1].hu)
+
+
+def _scans(uid: str, instances: Sequence[Instance], lost: int) -> list[Scan]:
+    """Make one scan of each part of a series."""
+    parts = _split(instances)
+    scans = []
+    for key, part in sorted(parts.items()):
+        split = (f"one of {len(parts)} parts of its series: {key}",) if len(parts) > 1 else ()
+        ordered = sort_slices(part)
+        notes = (*split, *describe(ordered), *_pixel_notes(ordered))
+        scans.append(Scan(uid, key, ordered, notes, lost))
+    return scans
+
+
+def _split(instances: Sequence[Instance]) -> dict[str, list[Instance]]:
+    """Part what one series should not hold together; the keys name only what differs."""
+    headers = [one.header for one in instances]
+    traits: dict[str, list[str]] = {
+        "orientation": orientations(instances),
+        "matrix": [f"{text(one, 'Rows')} x {text(one, 'Columns')}" for one in headers],
+        "kernel": [text(one, "ConvolutionKernel") or "none" for one in headers],
+        "rescale type": [text(one, "RescaleType").upper() or "HU" for one in headers],
+    }
+    if _acquisitions_overlap(instances):
+        traits["acquisition"] = [text(one, "AcquisitionNumber") or "none" for one in headers]
+    differing = {name: values for name, values in traits.items() if len(set(values)) > 1}
+    parts: dict[str, list[Instance]] = defaultdict(list)
+    for index, one in enumerate(instances):
+        parts[", ".join(f"{name} {values[index]}" for name, values in differing.items())].append(
+            one
+        )
+    return parts
+
+
+def _acquisitions_overlap(instances: Sequence[Instance]) -> bool:
+    """Say whether two acquisitions cover the same place: repeats, such as contrast phases.
+
+    A scanner that moves the table step by step gives each step its own AcquisitionNumber: these
+    lie side by side and belong together.
+    """
+    places: dict[str, list[float]] = defaultdict(list)
+    for one in instances:
+        place = along_normal(one.header)
+        if place is not None:
+            places[text(one.header, "AcquisitionNumber")].append(place)
+    ranges = sorted((min(each), max(each)) for each in places.values())
+    return any(after[0] < before[1] + SAME_MM for before, after in pairwise(ranges))
+
+
+def _pixel_notes(instances: Sequence[Instance]) -> list[str]:
+    headers = [one.header for one in instances]
+    notes = []
+    if any(text(one, "RescaleType").upper() == "US" for one in headers):
+        notes.append("RescaleType is US (unspecified): values are taken as HU")
+    if any(text(one, "LossyImageCompression") == "01" or lossy_method(one) for one in headers):
+        notes.append("the source was compressed with loss")
+    if any(number(one, "GantryDetectorTilt") for one in headers):
+        notes.append("the header names a gantry tilt")
+    return notes

@@ -1,0 +1,182 @@
+"""Names of derived images: same source, recipe and result, same UID; anything else, another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from pydicom.uid import UID
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ldct_clipdn.io.scan import Instance, Scan
+
+__all__ = [
+    "IMPLEMENTATION_UID",
+    "IMPLEMENTATION_VERSION",
+    "Recipe",
+    "file_digest",
+    "identity",
+    "image_uid",
+    "pixel_digest",
+    "series_uid",
+]
+
+NAMESPACE: Final = uuid.UUID("6d1b2c0e-6f5f-4f0c-9a53-2f0d6b1f8c11")
+"""Of this project, for ever: another one would rename every derived image."""
+
+IMPLEMENTATION_UID: Final = UID(f"2.25.{NAMESPACE.int}")
+IMPLEMENTATION_VERSION: Final = "LDCT_CLIPDN_1"
+
+SCHEMA: Final = "ldct_clipdn/1"
+"""What derived images look like; raised when the same pixels would be written otherwise."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything but the source that decides what a derived image is.
+
+    Parameters
+    ----------
+    weights
+        Name of the weights; for people, no part of the UIDs.
+    encoder
+        What the encoder is and where its weights came from; for people, no part of the UIDs.
+    sha256
+        Of the weights; empty where none were used.
+    strength
+        Share of the network's change that was applied, 0 to 1.
+    backend, backend_version
+        What computed.
+    device_class
+        Kind of device and precision, such as `cpu-fp32`.
+    hu_low, hu_high
+        HU that the network saw as 0 and 1.
+    """
+
+    weights: str
+    encoder: str
+    sha256: str
+    strength: float
+    backend: str
+    backend_version: str
+    device_class: str
+    hu_low: float
+    hu_high: float
+
+    def canonical(self) -> str:
+        """Write the recipe as text that is the same whenever the recipe is.
+
+        Returns
+        -------
+        str
+            JSON with sorted keys and no blanks.
+        """
+        parts = {**asdict(self), "schema": SCHEMA}
+        del parts["weights"], parts["encoder"]
+        return json.dumps(parts, sort_keys=True, separators=(",", ":"))
+
+
+def identity(instance: Instance) -> str:
+    """Say which source image this is.
+
+    Parameters
+    ----------
+    instance
+        The image.
+
+    Returns
+    -------
+    str
+        Its SOPInstanceUID, or the SHA-256 of the file where it has none.
+    """
+    return instance.sop_uid or file_digest(instance.path)
+
+
+def file_digest(path: Path) -> str:
+    """Hash a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    str
+        SHA-256 of its bytes, in hexadecimal.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def pixel_digest(stored: NDArray[np.int32]) -> str:
+    """Hash stored values, however the file encodes them.
+
+    Parameters
+    ----------
+    stored
+        Stored values, int32 [H, W].
+
+    Returns
+    -------
+    str
+        SHA-256 of shape and values, in hexadecimal.
+    """
+    digest = hashlib.sha256(repr(stored.shape).encode())
+    digest.update(np.ascontiguousarray(stored, dtype="<i4").tobytes())
+    return digest.hexdigest()
+
+
+def image_uid(source: str, source_pixels: str, recipe: Recipe, result: str) -> str:
+    """Name a derived image.
+
+    Parameters
+    ----------
+    source
+        `identity` of the source image.
+    source_pixels
+        `pixel_digest` of its stored values.
+    recipe
+        What was done to it.
+    result
+        SHA-256 of the derived image's pixel data.
+
+    Returns
+    -------
+    str
+        A UID of the form 2.25.
+    """
+    return _uid("sop", source, source_pixels, recipe.canonical(), result)
+
+
+def series_uid(scan: Scan, recipe: Recipe) -> str:
+    """Name a derived series.
+
+    Parameters
+    ----------
+    scan
+        The source; what is lost of it makes another name than the whole.
+    recipe
+        What was done to it.
+
+    Returns
+    -------
+    str
+        A UID of the form 2.25.
+    """
+    sources = sorted(identity(instance) for instance in scan.instances)
+    return _uid(
+        "series", scan.source_uid, scan.split_key, str(scan.lost), *sources, recipe.canonical()
+    )
+
+
+def _uid(*parts: str) -> str:
+    return f"2.25.{uuid.uuid5(NAMESPACE, json.dumps(parts)).int}"
