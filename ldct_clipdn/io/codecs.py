@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from pydicom import dcmread
+from pydicom.encaps import generate_fragments
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     HTJ2K,
@@ -24,7 +26,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-__all__ = ["PixelLayout", "decode_stored", "lossy_method", "pixel_layout", "transfer_syntax"]
+__all__ = [
+    "PixelLayout",
+    "compression_ratio",
+    "decode_stored",
+    "lossy_method",
+    "pixel_layout",
+    "transfer_syntax",
+]
 
 LOSSY_METHODS: Final = {
     JPEGBaseline8Bit: "ISO_10918_1",
@@ -111,6 +120,26 @@ def lossy_method(header: Dataset) -> str:
     if syntax in PERHAPS_LOSSLESS and text(header, "LossyImageCompression") == "00":
         return ""
     return LOSSY_METHODS.get(syntax, "")
+
+
+def compression_ratio(path: Path, layout: PixelLayout) -> float:
+    """Measure how far the pixels of a file were compressed.
+
+    Parameters
+    ----------
+    path
+        A file with compressed pixels.
+    layout
+        Of its pixels.
+
+    Returns
+    -------
+    float
+        Bytes before over bytes after.
+    """
+    ds = dcmread(path, specific_tags=["PixelData"])
+    compressed = sum(len(fragment) for fragment in generate_fragments(ds.PixelData))
+    return 2 * layout.rows * layout.columns / max(1, compressed)
 
 
 def pixel_layout(header: Dataset) -> PixelLayout:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-__all__ = ["is_dicom", "read_header", "read_slice", "rescale"]
+__all__ = ["is_dicom", "read_file", "read_header", "read_slice", "rescale"]
 
 PARSE_ERRORS: Final = (*VALUE_ERRORS, InvalidDicomError, OSError, MemoryError, zlib.error)
 
@@ -71,6 +71,27 @@ def read_header(path: Path) -> Dataset:
     return _read(path, pixels=False)
 
 
+def read_file(path: Path) -> Dataset:
+    """Read a whole DICOM file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    pydicom.Dataset
+        As `read_header` gives it, with pixel data.
+
+    Raises
+    ------
+    ReadError
+        When it is no DICOM file or cannot be parsed.
+    """
+    return _read(path, pixels=True)
+
+
 def read_slice(instance: Instance) -> Slice:
     """Read the pixels of one CT image.
 
@@ -92,7 +113,7 @@ def read_slice(instance: Instance) -> Slice:
         When its pixels cannot be decoded, or decode to what no CT image holds.
     """
     with quiet_pydicom():
-        ds = _read(instance.path, pixels=True)
+        ds = read_file(instance.path)
         slope, intercept = rescale(ds, instance.path)
         stored = decode_stored(ds, instance.path)
         limits = padding_range(ds, signed=pixel_layout(ds).signed)

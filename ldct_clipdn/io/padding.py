@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-__all__ = ["AIR_HU", "is_in_range", "padding_mask", "padding_range"]
+__all__ = ["AIR_HU", "is_in_range", "padding_mask", "padding_range", "padding_word"]
 
 AIR_HU = -1024.0
 """What padding is to the network; also the lowest HU that scanners give air."""
@@ -33,12 +33,41 @@ def padding_range(header: Dataset, *, signed: bool) -> tuple[int, int] | None:
     tuple of int or None
         Lowest and highest value; None where the header names none.
     """
-    value = _word(header, "PixelPaddingValue", signed=signed)
+    value = padding_word(header, "PixelPaddingValue", signed=signed)
     if value is None:
         return None
-    limit = _word(header, "PixelPaddingRangeLimit", signed=signed)
+    limit = padding_word(header, "PixelPaddingRangeLimit", signed=signed)
     limit = value if limit is None else limit
     return min(value, limit), max(value, limit)
+
+
+def padding_word(header: Dataset, keyword: str, *, signed: bool) -> int | None:
+    """Read a 16-bit attribute by its bits: its VR (US or SS) is often the wrong one.
+
+    Parameters
+    ----------
+    header
+        The image's header.
+    keyword
+        PixelPaddingValue or PixelPaddingRangeLimit.
+    signed
+        Whether the image's pixels are.
+
+    Returns
+    -------
+    int or None
+        The value as a pixel would hold it; None where there is none.
+    """
+    try:
+        value = header.get(keyword)
+        if isinstance(value, bytes):
+            value = int.from_bytes(value[:2], "little") if value else None
+        if value is None:
+            return None
+        word = int(value) % 65536
+    except VALUE_ERRORS:
+        return None
+    return word - 65536 if signed and word > 32767 else word
 
 
 def padding_mask(
@@ -93,17 +122,3 @@ def _touching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
     kept = sitk.BinaryGrindPeak(image)  # type: ignore[no-untyped-call]
     return sitk.GetArrayFromImage(kept).astype(bool)
-
-
-def _word(header: Dataset, keyword: str, *, signed: bool) -> int | None:
-    """Read a 16-bit value by its bits: its VR (US or SS) is often the wrong one."""
-    try:
-        value = header.get(keyword)
-        if isinstance(value, bytes):
-            value = int.from_bytes(value[:2], "little") if value else None
-        if value is None:
-            return None
-        word = int(value) % 65536
-    except VALUE_ERRORS:
-        return None
-    return word - 65536 if signed and word > 32767 else word

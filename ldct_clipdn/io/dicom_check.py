@@ -1,0 +1,336 @@
+"""What no validator notices in a derived image, checked by ourselves (DICOM.md A.6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from ldct_clipdn.errors import ReadError
+from ldct_clipdn.io.attributes import VALUE_ERRORS, items, numbers, quiet_pydicom, text, texts
+from ldct_clipdn.io.codecs import PixelLayout, lossy_method, pixel_layout, transfer_syntax
+from ldct_clipdn.io.codes import (
+    PROCESSING_EQUIPMENT,
+    PRODUCT,
+    SMOOTHING,
+    SOURCE_IMAGE,
+    read_codes,
+)
+from ldct_clipdn.io.dicom_read import read_file
+from ldct_clipdn.io.keep import is_dropped, raw_element
+from ldct_clipdn.io.padding import is_in_range, padding_range
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+    from pydicom.tag import BaseTag
+
+    from ldct_clipdn.io.scan import Slice
+
+__all__ = ["check_derived"]
+
+CHANGED: Final = {
+    tag_for_keyword(keyword)
+    for keyword in (
+        "ContentDate",
+        "ContentQualification",
+        "ContentTime",
+        "ContributingEquipmentSequence",
+        "DerivationCodeSequence",
+        "DerivationDescription",
+        "HighBit",
+        "ImageType",
+        "InstanceCreationDate",
+        "InstanceCreationTime",
+        "InstanceCreatorUID",
+        "LargestImagePixelValue",
+        "LossyImageCompression",
+        "LossyImageCompressionMethod",
+        "LossyImageCompressionRatio",
+        "Modality",
+        "PixelPaddingRangeLimit",
+        "PixelPaddingValue",
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "SeriesDate",
+        "SeriesDescription",
+        "SeriesInstanceUID",
+        "SeriesNumber",
+        "SeriesTime",
+        "SmallestImagePixelValue",
+        "SourceImageSequence",
+        "SpecificCharacterSet",
+    )
+}
+"""Everything else is as the source has it, and nothing else is there."""
+
+WRAPPED: Final = 1 << 15
+"""No denoiser changes a stored value so far: 16-bit words that were wrapped change so."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A derived image beside its source.
+
+    Parameters
+    ----------
+    source
+        Header of the source.
+    before
+        Pixels of the source.
+    derived
+        The derived data set.
+    words
+        Its pixels as they lie in the file; None where their number is not Rows x Columns.
+    layout
+        How the source stores its pixels.
+    """
+
+    source: Dataset
+    before: Slice
+    derived: Dataset
+    words: NDArray[np.int32] | None
+    layout: PixelLayout
+
+
+def check_derived(source: Dataset, before: Slice, path: Path) -> list[str]:
+    """Check one derived file against its source.
+
+    Parameters
+    ----------
+    source
+        Header of the source image.
+    before
+        Pixels of the source image.
+    path
+        The derived file.
+
+    Returns
+    -------
+    list of str
+        What is wrong, one line each; empty where all is well.
+    """
+    with quiet_pydicom():
+        try:
+            derived = read_file(path)
+            layout = pixel_layout(source)
+        except ReadError as error:
+            return [error.reason]
+        pair = Pair(source, before, derived, _words(derived, layout, before), layout)
+        return [problem for check in CHECKS for problem in check(pair)]
+
+
+def _words(derived: Dataset, layout: PixelLayout, before: Slice) -> NDArray[np.int32] | None:
+    pixels = derived.get("PixelData") or b""
+    if len(pixels) != 2 * before.stored.size:
+        return None
+    words = np.frombuffer(pixels, "<i2" if layout.signed else "<u2").astype(np.int32)
+    return words.reshape(before.stored.shape)
+
+
+def _check_uids(pair: Pair) -> Iterator[str]:
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):
+        uid = text(pair.derived, keyword)
+        if uid == text(pair.source, keyword):
+            yield f"{keyword} is the source's"
+        number = re.fullmatch(r"2\.25\.(0|[1-9]\d{0,38})", uid)
+        if not number or int(number[1]) >= 1 << 128:
+            yield f"{keyword} is no UID of the form 2.25"
+
+
+def _check_file_meta(pair: Pair) -> Iterator[str]:
+    meta = pair.derived.file_meta
+    if text(pair.derived, "SOPClassUID") != CTImageStorage:
+        yield "SOPClassUID is not CT Image Storage"
+    for keyword in ("SOPClassUID", "SOPInstanceUID"):
+        if text(meta, f"MediaStorage{keyword}") != text(pair.derived, keyword):
+            yield f"MediaStorage{keyword} differs from the data set"
+    if transfer_syntax(pair.derived) != ExplicitVRLittleEndian:
+        yield "the transfer syntax is not Explicit VR Little Endian"
+
+
+def _check_kind(pair: Pair) -> Iterator[str]:
+    expected = ["DERIVED", "SECONDARY", *texts(pair.source, "ImageType")[2:3]]
+    if texts(pair.derived, "ImageType") != expected:
+        yield f"ImageType is not {'/'.join(expected)}"
+    if text(pair.derived, "ContentQualification") != "RESEARCH":
+        yield "ContentQualification is not RESEARCH"
+    missing = [name for name in ("ContentDate", "ContentTime") if not text(pair.derived, name)]
+    if missing:
+        yield f"{' and '.join(missing)} missing"
+
+
+def _check_source(pair: Pair) -> Iterator[str]:
+    expected = [uid] if (uid := text(pair.source, "SOPInstanceUID")) else []
+    sources = items(pair.derived, "SourceImageSequence")
+    if [text(item, "ReferencedSOPInstanceUID") for item in sources] != expected:
+        yield "SourceImageSequence does not name the source, once"
+    for item in sources:
+        purposes = read_codes(items(item, "PurposeOfReferenceCodeSequence"))
+        if purposes != [SOURCE_IMAGE]:
+            yield f"the source's purpose is not {SOURCE_IMAGE.meaning!r}"
+        if text(item, "ReferencedSOPClassUID") != CTImageStorage:
+            yield "the source's class is not CT Image Storage"
+        if text(item, "SpatialLocationsPreserved") != "YES":
+            yield "SpatialLocationsPreserved is not YES"
+
+
+def _check_derivation(pair: Pair) -> Iterator[str]:
+    if PRODUCT not in text(pair.derived, "DerivationDescription"):
+        yield "DerivationDescription does not name this package"
+    known = read_codes(items(pair.source, "DerivationCodeSequence"))
+    if read_codes(items(pair.derived, "DerivationCodeSequence")) != [*known, SMOOTHING]:
+        yield f"DerivationCodeSequence is not the source's and {SMOOTHING.meaning!r}"
+    equipment = items(pair.derived, "ContributingEquipmentSequence")
+    own = equipment[-1:] if len(equipment) == 1 + _equipment_count(pair.source) else []
+    if [text(item, "ManufacturerModelName") for item in own] != [PRODUCT]:
+        yield "ContributingEquipmentSequence is not the source's and this package"
+    for item in own:
+        purposes = read_codes(items(item, "PurposeOfReferenceCodeSequence"))
+        if purposes != [PROCESSING_EQUIPMENT] or not text(item, "Manufacturer"):
+            yield "this package's equipment item lacks its purpose or manufacturer"
+
+
+def _equipment_count(source: Dataset) -> int:
+    return len(items(source, "ContributingEquipmentSequence"))
+
+
+def _check_kept(pair: Pair) -> Iterator[str]:
+    """Compare everything that must be as in the source: patient, geometry, rescale, window, ..."""
+    for tag in sorted(pair.source.keys()):
+        if is_dropped(tag) or int(tag) in CHANGED:
+            continue
+        if tag not in pair.derived:
+            yield f"{_name(tag)} is missing"
+        elif not _same(pair.source, pair.derived, tag):
+            yield f"{_name(tag)} differs from the source"
+    for tag in sorted(pair.derived.keys()):
+        if tag.group != 0x7FE0 and tag not in pair.source and int(tag) not in CHANGED:
+            yield f"{_name(tag)} was added"
+
+
+def _name(tag: BaseTag) -> str:
+    return keyword_for_tag(tag) or str(tag)
+
+
+def _same(source: Dataset, derived: Dataset, tag: BaseTag) -> bool:
+    """Compare by bytes where both have them, else by value; sequences by their length."""
+    one, other = raw_element(source, tag), raw_element(derived, tag)
+    if one is not None and other is not None and one.is_little_endian and other.VR != "SQ":
+        return (one.value or b"").rstrip(b" \0") == (other.value or b"").rstrip(b" \0")
+    try:
+        first, second = source[tag], derived[tag]
+    except VALUE_ERRORS:
+        return False
+    if first.VR == "SQ":
+        return second.VR == "SQ" and len(first.value) == len(second.value)
+    return bool(first.value == second.value)
+
+
+def _check_dropped(pair: Pair) -> Iterator[str]:
+    for element in pair.derived.iterall():
+        if is_dropped(element.tag) and element.keyword != "PixelData":
+            yield f"{_name(element.tag)} {element.tag} is still there"
+
+
+def _check_window(pair: Pair) -> Iterator[str]:
+    counts = {len(numbers(pair.derived, name)) for name in ("WindowCenter", "WindowWidth")}
+    source = {len(numbers(pair.source, name)) for name in ("WindowCenter", "WindowWidth")}
+    if len(counts) > 1 and counts != source:
+        yield "WindowCenter and WindowWidth differ in number"
+
+
+def _check_layout(pair: Pair) -> Iterator[str]:
+    try:
+        layout = pixel_layout(pair.derived)
+    except ReadError as error:
+        yield error.reason
+        return
+    if layout.high_bit != layout.bits - 1:
+        yield "HighBit is not BitsStored - 1"
+    if (layout.rows, layout.columns) != pair.before.stored.shape or pair.words is None:
+        yield "Rows, Columns and pixel data do not fit the source"
+
+
+def _check_words(pair: Pair) -> Iterator[str]:
+    if pair.words is None:
+        return
+    if pair.words.min() < pair.layout.low or pair.words.max() > pair.layout.high:
+        yield f"pixels exceed {pair.layout.bits} bits"
+    if np.abs(pair.words - pair.before.stored).max() >= WRAPPED:
+        yield "pixels were wrapped around"
+
+
+def _check_padding(pair: Pair) -> Iterator[str]:
+    limits = padding_range(pair.source, signed=pair.layout.signed)
+    for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
+        yield from _wrong_vr(pair, keyword)
+    if padding_range(pair.derived, signed=pair.layout.signed) != limits:
+        yield "the padding value is not the source's"
+    if pair.words is None or limits is None:
+        return
+    changed = pair.words != pair.before.stored
+    if (changed & pair.before.padding).any():
+        yield "padding was changed"
+    if (changed & is_in_range(pair.words, limits)).any():
+        yield "pixels have become padding"
+
+
+def _check_extremes(pair: Pair) -> Iterator[str]:
+    if pair.words is None:
+        return
+    extremes = {
+        "SmallestImagePixelValue": pair.words.min(),
+        "LargestImagePixelValue": pair.words.max(),
+    }
+    for keyword, value in extremes.items():
+        yield from _wrong_vr(pair, keyword)
+        if keyword in pair.derived and numbers(pair.derived, keyword) != [float(value)]:
+            yield f"{keyword} is not that of the pixels"
+
+
+def _wrong_vr(pair: Pair, keyword: str) -> Iterator[str]:
+    vr = "SS" if pair.layout.signed else "US"
+    if (keyword in pair.derived) != (keyword in pair.source):
+        yield f"{keyword} was added or lost"
+    elif keyword in pair.derived and vr != pair.derived.get_item(keyword).VR:
+        yield f"{keyword} is not of VR {vr}"
+
+
+def _check_loss(pair: Pair) -> Iterator[str]:
+    lists = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
+    known, found = ([texts(ds, name) for name in lists] for ds in (pair.source, pair.derived))
+    flag = text(pair.source, "LossyImageCompression")
+    if not lossy_method(pair.source) or (flag == "01" and known[1]):
+        if text(pair.derived, "LossyImageCompression") != flag:
+            yield "LossyImageCompression is not the source's"
+        if found != known:
+            yield "ratio or method of the source's loss was changed"
+        return
+    if text(pair.derived, "LossyImageCompression") != "01":
+        yield "LossyImageCompression is not 01 although the transfer syntax loses something"
+    if not all(found) or len(found[0]) != len(found[1]):
+        yield "ratio or method of the loss is missing"
+
+
+CHECKS: Final[tuple[Callable[[Pair], Iterator[str]], ...]] = (
+    _check_uids,
+    _check_file_meta,
+    _check_kind,
+    _check_source,
+    _check_derivation,
+    _check_kept,
+    _check_dropped,
+    _check_window,
+    _check_layout,
+    _check_words,
+    _check_padding,
+    _check_extremes,
+    _check_loss,
+)

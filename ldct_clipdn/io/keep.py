@@ -1,0 +1,128 @@
+"""What of a source header stays in an image derived from it, byte for byte (DICOM.md A.2)."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Final, cast
+
+from pydicom import Dataset
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.sequence import Sequence
+
+if TYPE_CHECKING:
+    from pydicom.tag import BaseTag
+
+__all__ = ["copy_kept", "is_dropped", "raw_element"]
+
+DROPPED: Final = {
+    tag_for_keyword(keyword)
+    for keyword in (
+        "AuthorizationEquipmentCertificationNumber",
+        "DataSetTrailingPadding",
+        "DigitalSignaturesSequence",
+        "IconImageSequence",
+        "LargestPixelValueInSeries",
+        "MACParametersSequence",
+        "SOPAuthorizationComment",
+        "SOPAuthorizationDateTime",
+        "SOPInstanceStatus",
+        "SmallestPixelValueInSeries",
+    )
+}
+"""What would be untrue of other pixels, or would need a second pass to stay true."""
+
+DROPPED_GROUPS: Final = (
+    *range(8),  # command, file meta and directory elements that strayed into a data set
+    *range(0x5000, 0x5100),  # curves
+    *range(0x6000, 0x6100),  # overlays, which may lie in the upper bits of the pixels
+    0x7FE0,  # pixels and their offset tables
+)
+
+
+def is_dropped(tag: BaseTag) -> bool:
+    """Say whether an attribute is left out, at every nesting level.
+
+    Parameters
+    ----------
+    tag
+        The attribute.
+
+    Returns
+    -------
+    bool
+        True for private attributes, group lengths, and what describes or signs the old pixels.
+    """
+    return tag.is_private or tag.element == 0 or tag.group in DROPPED_GROUPS or int(tag) in DROPPED
+
+
+def raw_element(ds: Dataset, tag: BaseTag) -> RawDataElement | None:
+    """Take an element as it lies in the file.
+
+    Parameters
+    ----------
+    ds
+        A data set.
+    tag
+        An attribute that it has.
+
+    Returns
+    -------
+    pydicom.dataelem.RawDataElement or None
+        None where its value has been parsed or set since.
+    """
+    element = cast("DataElement | RawDataElement", ds.get_item(tag))
+    return element if isinstance(element, RawDataElement) else None
+
+
+def copy_kept(source: Dataset) -> Dataset:
+    """Copy a header without what is left out of derived images.
+
+    Parameters
+    ----------
+    source
+        A header that was read from a file, or an item of one of its sequences.
+
+    Returns
+    -------
+    pydicom.Dataset
+        Independent of the source, ready to be written as Explicit VR Little Endian. Values are
+        not parsed where their bytes can stay as they are, so that none changes or fails.
+    """
+    kept = Dataset()
+    kept.set_original_encoding(
+        is_implicit_vr=False,
+        is_little_endian=True,
+        character_encoding=source.original_character_set,
+    )
+    for tag in sorted(source.keys()):
+        if not is_dropped(tag):
+            kept[tag] = _raw(source, tag) or _parsed(source, tag)
+    if "SpecificCharacterSet" in kept and not kept["SpecificCharacterSet"].value:
+        del kept["SpecificCharacterSet"]
+    return kept
+
+
+def _raw(source: Dataset, tag: BaseTag) -> RawDataElement | None:
+    """Take an element as bytes with its VR; None where it must be parsed."""
+    element = raw_element(source, tag)
+    if element is None or not element.is_little_endian:
+        return None
+    vr = element.VR if element.VR not in (None, "UN") else _known_vr(tag)
+    if vr == "SQ" or len(vr) != 2 or element.length > 0xFFFF:
+        return None
+    return element._replace(VR=vr, is_implicit_VR=False)
+
+
+def _known_vr(tag: BaseTag) -> str:
+    try:
+        return dictionary_VR(tag)
+    except KeyError:
+        return "UN"
+
+
+def _parsed(source: Dataset, tag: BaseTag) -> DataElement:
+    element = copy.deepcopy(source[tag])
+    if element.VR == "SQ":
+        element.value = Sequence(copy_kept(item) for item in source[tag].value)
+    return element
