@@ -1,0 +1,242 @@
+"""What a run did, file by file and series by series, as `manifest.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, Literal
+
+import ldct_clipdn
+from ldct_clipdn.errors import WriteError
+from ldct_clipdn.io.scan import Unused
+
+__all__ = [
+    "InputRecord",
+    "Manifest",
+    "SeriesRecord",
+    "relative_name",
+    "tool_versions",
+    "unused_series",
+    "write_json",
+]
+
+TOOLS: Final = ("torch", "numpy", "pydicom")
+
+EXIT_DONE: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_NOTHING: Final = 3
+
+
+@dataclass(frozen=True)
+class SeriesRecord:
+    """What became of one series, or of one part of a series that was split.
+
+    Parameters
+    ----------
+    source_uid
+        SeriesInstanceUID of the source.
+    derived_uid
+        SeriesInstanceUID of the result, and its folder's name; empty where there is none.
+    slices
+        Images of the source series.
+    status
+        `partial`: some images could not be read, the others are written.
+    seconds
+        Wall time.
+    quality
+        What was measured on it; None where nothing was.
+    """
+
+    source_uid: str
+    derived_uid: str
+    slices: int
+    status: Literal["denoised", "partial", "failed", "skipped"]
+    seconds: float = 0.0
+    quality: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """What became of one input file.
+
+    Parameters
+    ----------
+    path
+        Relative to the input folder, with `/`.
+    outcome
+        As in the manifest.
+    reason
+        Why; empty where the file was denoised.
+    """
+
+    path: str
+    outcome: Literal["denoised", "skipped", "failed"]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run did.
+
+    Parameters
+    ----------
+    versions
+        Of this package, Python and the libraries that compute.
+    weights
+        `name` and `sha256`.
+    options
+        Of the run.
+    series
+        One record per series or part of one.
+    inputs
+        One record per file, sorted by path.
+    """
+
+    versions: Mapping[str, str]
+    weights: Mapping[str, str]
+    options: Mapping[str, object]
+    series: tuple[SeriesRecord, ...]
+    inputs: tuple[InputRecord, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """Say as an exit code how the run went.
+
+        Returns
+        -------
+        int
+            0 all was denoised, 1 a file or series failed, 3 there was nothing to denoise.
+        """
+        failed = any(one.status in ("failed", "partial") for one in self.series)
+        if failed or any(one.outcome == "failed" for one in self.inputs):
+            return EXIT_FAILED
+        denoised = any(one.status == "denoised" for one in self.series)
+        return EXIT_DONE if denoised else EXIT_NOTHING
+
+    def to_dict(self) -> dict[str, object]:
+        """Turn the manifest into what JSON can hold.
+
+        Returns
+        -------
+        dict
+            With the keys of DESIGN.md 3.
+        """
+        return asdict(self)
+
+    def write(self, folder: Path) -> Path:
+        """Write `manifest.json`, replacing that of an earlier run.
+
+        Parameters
+        ----------
+        folder
+            The output folder.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        WriteError
+            When it cannot be written.
+        """
+        path = folder / "manifest.json"
+        write_json(path, self.to_dict())
+        return path
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write a JSON file whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        What to write.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
+    unfinished = path.with_name(f".{path.name}.partial")
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2, default=str)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        raise WriteError(
+            f"the output folder cannot be written: {error.strerror or error}",
+            path=path.parent,
+            remedy="Check free space and permissions, or give another folder",
+        ) from error
+
+
+def tool_versions() -> dict[str, str]:
+    """Name the versions of what computes.
+
+    Returns
+    -------
+    dict
+        Version by name.
+    """
+    own = {"ldct_clipdn": ldct_clipdn.__version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in TOOLS}
+
+
+def relative_name(path: Path, source: Path) -> str:
+    """Name an input file in a way that holds when the folder moves.
+
+    Parameters
+    ----------
+    path
+        The file.
+    source
+        The input: a folder, or the file itself.
+
+    Returns
+    -------
+    str
+        Relative, with `/`.
+    """
+    return path.name if path == source else path.relative_to(source).as_posix()
+
+
+def unused_series(unused: Iterable[Unused], known: Iterable[str]) -> list[SeriesRecord]:
+    """Record the series of which no image could be used.
+
+    Parameters
+    ----------
+    unused
+        Files that were not denoised.
+    known
+        SeriesInstanceUIDs that have a record already.
+
+    Returns
+    -------
+    list of SeriesRecord
+        `failed` where any of its files failed, else `skipped`.
+    """
+    files: dict[str, list[Unused]] = defaultdict(list)
+    for one in unused:
+        if one.series_uid and one.series_uid not in set(known):
+            files[one.series_uid].append(one)
+    return [
+        SeriesRecord(
+            uid,
+            "",
+            len(each),
+            "failed" if any(one.outcome == "failed" for one in each) else "skipped",
+        )
+        for uid, each in sorted(files.items())
+    ]

@@ -1,0 +1,198 @@
+"""What a run will do, before it does it; and what a run that was cut off leaves for the next."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from ldct_clipdn.batch.manifest import write_json
+from ldct_clipdn.errors import ConfigError, WriteError
+from ldct_clipdn.io.attributes import number, text
+from ldct_clipdn.io.scan import Found, Scan, Unused
+
+__all__ = ["Job", "Plan", "begin_run", "check_folders", "end_run", "plan_run"]
+
+RUN_FILE: Final = ".ldct-clipdn-run.json"
+"""Lies in the output folder while a run lasts; one that is found there belongs to a run cut off."""
+
+NUMBER_OFFSET: Final = 10_000
+"""Derived series are numbered this far above their source."""
+
+LARGEST_IS: Final = 2**31 - 1
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan that is to be denoised.
+
+    Parameters
+    ----------
+    scan
+        The source.
+    number
+        SeriesNumber of the derived series, not used otherwise in the study.
+    """
+
+    scan: Scan
+    number: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Parameters
+    ----------
+    jobs
+        One per derived series.
+    unused
+        Every file that will not be denoised, and why not.
+    """
+
+    jobs: tuple[Job, ...]
+    unused: tuple[Unused, ...]
+
+    @property
+    def slices(self) -> int:
+        """Count the images that are to be denoised.
+
+        Returns
+        -------
+        int
+            Over all jobs.
+        """
+        return sum(len(job.scan.instances) for job in self.jobs)
+
+
+def plan_run(found: Found) -> Plan:
+    """Plan what will happen to everything that was found.
+
+    Parameters
+    ----------
+    found
+        As `find_series` gives it.
+
+    Returns
+    -------
+    Plan
+        Jobs in a fixed order.
+    """
+    scans = sorted(found.scans, key=lambda scan: (scan.source_uid, scan.split_key))
+    for scan in scans:
+        for note in scan.notes:
+            logger.info("series %s: %s", scan.source_uid, note)
+    used: dict[str, set[int]] = defaultdict(set)
+    for scan in scans:
+        used[_study(scan)].add(_source_number(scan))
+    jobs = [Job(scan, _free_number(_source_number(scan), used[_study(scan)])) for scan in scans]
+    return Plan(tuple(jobs), found.unused)
+
+
+def check_folders(source: Path, target: Path) -> None:
+    """Refuse an input that is not there, and an output that would become input.
+
+    Parameters
+    ----------
+    source
+        File or folder that is read.
+    target
+        Folder that is written.
+
+    Raises
+    ------
+    ConfigError
+        When the source does not exist, or the target is it or lies in it.
+    """
+    if not source.exists():
+        raise ConfigError("there is no such file or folder", path=source, remedy="Check the name")
+    inner, outer = target.resolve(), source.resolve()
+    if inner == outer or outer in inner.parents:
+        raise ConfigError(
+            "the output folder lies in the input",
+            path=target,
+            remedy="Give an output folder elsewhere",
+        )
+
+
+def begin_run(target: Path, recipe: str) -> datetime:
+    """Fix the one time of all clock attributes of a run.
+
+    Parameters
+    ----------
+    target
+        Output folder; made when missing.
+    recipe
+        What is done, as text.
+
+    Returns
+    -------
+    datetime
+        Now, with the local zone; the earlier time where a run of the same recipe was cut off.
+
+    Raises
+    ------
+    WriteError
+        When the folder cannot be made or written.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        earlier = _read_run(target / RUN_FILE)
+    except OSError as error:
+        raise WriteError(
+            f"the output folder cannot be used: {error.strerror or error}",
+            path=target,
+            remedy="Give another folder",
+        ) from error
+    if earlier.get("recipe") == recipe:
+        return datetime.fromisoformat(earlier["time"])
+    time = datetime.now().astimezone().replace(microsecond=0)
+    write_json(target / RUN_FILE, {"recipe": recipe, "time": time.isoformat()})
+    return time
+
+
+def end_run(target: Path) -> None:
+    """Forget a run that has come to its end.
+
+    Parameters
+    ----------
+    target
+        Output folder.
+    """
+    (target / RUN_FILE).unlink(missing_ok=True)
+
+
+def _read_run(path: Path) -> dict[str, str]:
+    """Read what an earlier run left; nothing where it left nothing that makes sense."""
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        datetime.fromisoformat(content["time"])
+        return {"recipe": str(content["recipe"]), "time": str(content["time"])}
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def _study(scan: Scan) -> str:
+    return text(scan.instances[0].header, "StudyInstanceUID")
+
+
+def _source_number(scan: Scan) -> int:
+    return int(number(scan.instances[0].header, "SeriesNumber") or 0)
+
+
+def _free_number(source: int, used: set[int]) -> int:
+    """Take the next free number above the source's, and mark it as used."""
+    start = source + NUMBER_OFFSET
+    wanted = start if 0 < start < LARGEST_IS - NUMBER_OFFSET else NUMBER_OFFSET
+    while wanted in used:
+        wanted += 1
+    used.add(wanted)
+    return wanted

@@ -1,0 +1,172 @@
+"""Denoises a study: find, plan, and for each series read, denoise, write, record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ldct_clipdn.batch.manifest import (
+    InputRecord,
+    Manifest,
+    relative_name,
+    tool_versions,
+    unused_series,
+)
+from ldct_clipdn.batch.plan import Plan, begin_run, check_folders, end_run, plan_run
+from ldct_clipdn.batch.series import Outcome, Setting, denoise_series
+from ldct_clipdn.ct.hu import HURange
+from ldct_clipdn.inference.backends.identity import IdentityBackend
+from ldct_clipdn.inference.denoise import check_strength
+from ldct_clipdn.inference.engine import open_engine
+from ldct_clipdn.io.find import find_series
+from ldct_clipdn.io.uids import Recipe
+
+if TYPE_CHECKING:
+    from ldct_clipdn.inference.backends import Backend
+
+__all__ = ["Progress", "RunOptions", "denoise_study"]
+
+Progress = Callable[[int, int], None]
+"""Called with the number of slices that are done, and of all."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study is denoised.
+
+    Parameters
+    ----------
+    weights
+        A name or file, as for `load_denoiser`.
+    strength
+        Share of the network's change that is applied, 0 to 1; 0 needs no weights and copies pixels.
+    device
+        `auto`, `cpu`, `cuda` or `cuda:N`.
+    backend
+        `auto`, or one of `inference.backends.BACKENDS`.
+    wallclock
+        False writes the study's date and time instead of today's, for data whose dates are shifted.
+
+    Raises
+    ------
+    ConfigError
+        When the strength is outside 0 to 1.
+    """
+
+    weights: str | Path = "default"
+    strength: float = 1.0
+    device: str = "auto"
+    backend: str = "auto"
+    wallclock: bool = True
+
+    def __post_init__(self) -> None:
+        check_strength(self.strength)
+
+
+def denoise_study(
+    source: str | Path,
+    target: str | Path,
+    options: RunOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Denoise every CT series in a file or folder, each into a new derived series.
+
+    Parameters
+    ----------
+    source
+        File or folder; is never changed.
+    target
+        Output folder, outside the source; gets one folder per derived series and `manifest.json`.
+    options
+        How; None takes the defaults.
+    progress
+        Called as slices are done.
+
+    Returns
+    -------
+    Manifest
+        What became of every series and file. A series that failed is in it and raises nothing.
+
+    Raises
+    ------
+    ConfigError
+        When source, target or options cannot be used.
+    WeightsError, BackendError
+        When the engine does not open.
+    WriteError
+        When the target cannot be written.
+    """
+    source, target, options = Path(source), Path(target), options or RunOptions()
+    check_folders(source, target)
+    plan = plan_run(find_series(source))
+    engine = _open(plan, options)
+    recipe = _recipe(engine, options)
+    time = begin_run(target, recipe.canonical())
+    setting = Setting(source, target, engine, recipe, time, options.wallclock)
+    outcomes = _denoise(plan, setting, progress or _silence)
+    manifest = _manifest(plan, setting, options, outcomes)
+    manifest.write(target)
+    end_run(target)
+    return manifest
+
+
+def _open(plan: Plan, options: RunOptions) -> Backend:
+    """Open the engine; where nothing is computed, the one that needs nothing."""
+    if options.strength == 0 or not plan.jobs:
+        return IdentityBackend()
+    return open_engine(options.weights, device=options.device, backend=options.backend)
+
+
+def _recipe(engine: Backend, options: RunOptions) -> Recipe:
+    return Recipe(
+        weights=engine.weights.name,
+        encoder=engine.weights.encoder,
+        sha256=engine.weights.sha256,
+        strength=float(options.strength),
+        backend=engine.name,
+        backend_version=engine.version,
+        device_class=engine.device_class,
+        hu_low=HURange().low,
+        hu_high=HURange().high,
+    )
+
+
+def _denoise(plan: Plan, setting: Setting, progress: Progress) -> list[Outcome]:
+    def report(before: int, slices: int) -> None:
+        progress(before + slices, plan.slices)
+
+    outcomes = []
+    done = 0
+    report(done, 0)
+    for job in plan.jobs:
+        outcomes.append(denoise_series(job, setting, partial(report, done)))
+        done += len(job.scan.instances)
+        report(done, 0)
+    return outcomes
+
+
+def _silence(done: int, slices: int) -> None:
+    """Report nothing to nobody."""
+
+
+def _manifest(
+    plan: Plan, setting: Setting, options: RunOptions, outcomes: list[Outcome]
+) -> Manifest:
+    weights = setting.engine.weights
+    series = [one.record for one in outcomes]
+    inputs = [record for one in outcomes for record in one.inputs]
+    inputs += [
+        InputRecord(relative_name(one.path, setting.source), one.outcome, one.reason)
+        for one in plan.unused
+    ]
+    return Manifest(
+        versions=tool_versions(),
+        weights={"name": weights.name, "sha256": weights.sha256},
+        options={**asdict(options), "weights": str(options.weights)},
+        series=(*series, *unused_series(plan.unused, {one.source_uid for one in series})),
+        inputs=tuple(sorted(inputs, key=lambda one: one.path)),
+    )

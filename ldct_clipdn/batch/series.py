@@ -1,0 +1,203 @@
+"""Denoises one series: read, denoise, write, and say what became of each file."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name
+from ldct_clipdn.errors import LdctError, ReadError
+from ldct_clipdn.inference.denoise import denoise_slices
+from ldct_clipdn.io.attributes import text
+from ldct_clipdn.io.dicom_read import read_slice
+from ldct_clipdn.io.dicom_write import Result, write_derived
+from ldct_clipdn.io.known import is_written
+from ldct_clipdn.io.uids import Recipe, identity, pixel_digest, series_uid
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from ldct_clipdn.batch.plan import Job
+    from ldct_clipdn.inference.backends import Backend
+    from ldct_clipdn.io.scan import Instance, Scan
+
+__all__ = ["Outcome", "Setting", "denoise_series"]
+
+NO_DATE: Final = "19000101"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every series of one run shares.
+
+    Parameters
+    ----------
+    source, target
+        Input and output.
+    engine
+        Opened once.
+    recipe
+        What is done.
+    time
+        The one time of all clock attributes.
+    wallclock
+        False takes the study's date and time instead.
+    """
+
+    source: Path
+    target: Path
+    engine: Backend
+    recipe: Recipe
+    time: datetime
+    wallclock: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one series.
+
+    Parameters
+    ----------
+    record
+        Of the series.
+    inputs
+        Of each of its files.
+    """
+
+    record: SeriesRecord
+    inputs: tuple[InputRecord, ...]
+
+
+def denoise_series(job: Job, setting: Setting, report: Callable[[int], None]) -> Outcome:
+    """Denoise one series; what goes wrong with it stops no other.
+
+    Parameters
+    ----------
+    job
+        The series.
+    setting
+        What it shares with the others.
+    report
+        Called with the number of slices that are done.
+
+    Returns
+    -------
+    Outcome
+        `partial` where images could not be read, `failed` where nothing was written.
+    """
+    start = perf_counter()
+    readable = _read_through(job.scan)
+    scan = readable.scan
+    uid = series_uid(scan, setting.recipe)
+    try:
+        if not scan.instances:
+            raise ReadError("none of its images can be read")
+        if not is_written(setting.target / uid, readable.digests, setting.recipe):
+            write_derived(
+                scan,
+                _results(scan, setting, report),
+                setting.target,
+                setting.recipe,
+                time=_series_time(scan.instances[0].header, setting),
+                number=job.number,
+            )
+    except (LdctError, OSError) as error:
+        logger.debug("series %s failed", scan.source_uid, exc_info=True)
+        failures = readable.failures | {one.path: _reason(error) for one in scan.instances}
+        return _outcome(job, setting, "", failures, perf_counter() - start)
+    return _outcome(job, setting, uid, readable.failures, perf_counter() - start)
+
+
+@dataclass(frozen=True)
+class _Readable:
+    """The images of a scan whose pixels can be read, with their digests; and the others."""
+
+    scan: Scan
+    digests: dict[str, str]
+    failures: dict[Path, str]
+
+
+def _read_through(scan: Scan) -> _Readable:
+    """Read every image once, so that a bad one is known before the first is written."""
+    instances: list[Instance] = []
+    digests: dict[str, str] = {}
+    failures: dict[Path, str] = {}
+    for instance in scan.instances:
+        try:
+            digests[identity(instance)] = pixel_digest(read_slice(instance).stored)
+        except (ReadError, OSError) as error:
+            failures[instance.path] = _reason(error)
+        else:
+            instances.append(instance)
+    lost = scan.lost + len(failures)
+    return _Readable(replace(scan, instances=tuple(instances), lost=lost), digests, failures)
+
+
+def _results(scan: Scan, setting: Setting, report: Callable[[int], None]) -> Iterator[Result]:
+    """Denoise slice by slice, so that one slice at a time is in memory."""
+    strength = setting.recipe.strength
+    for done, instance in enumerate(scan.instances, start=1):
+        before = read_slice(instance)
+        hu = denoise_slices(before.hu[None], setting.engine, strength=strength)[0]
+        yield Result(instance, before, hu)
+        report(done)
+
+
+def _outcome(
+    job: Job, setting: Setting, uid: str, failures: dict[Path, str], seconds: float
+) -> Outcome:
+    scan = job.scan
+    lost = scan.lost + len(failures)
+    record = SeriesRecord(
+        source_uid=scan.source_uid,
+        derived_uid=uid,
+        slices=len(scan.instances) + scan.lost,
+        status="failed" if not uid else "partial" if lost else "denoised",
+        seconds=round(seconds, 3),
+    )
+    inputs = (
+        InputRecord(
+            relative_name(one.path, setting.source),
+            "failed" if one.path in failures else "denoised",
+            failures.get(one.path, ""),
+        )
+        for one in scan.instances
+    )
+    return Outcome(record, tuple(inputs))
+
+
+def _reason(error: LdctError | OSError) -> str:
+    if isinstance(error, LdctError):
+        return error.reason
+    return error.strerror or str(error)
+
+
+def _series_time(header: Dataset, setting: Setting) -> datetime:
+    """Take the run's time, in the zone that the header names."""
+    if not setting.wallclock:
+        return _study_time(header)
+    zone = re.fullmatch(r"([+-])(\d\d)(\d\d)", text(header, "TimezoneOffsetFromUTC"))
+    if not zone:
+        return setting.time
+    minutes = int(zone[2]) * 60 + int(zone[3])
+    offset = timedelta(minutes=-minutes if zone[1] == "-" else minutes)
+    return setting.time.astimezone(timezone(offset))
+
+
+def _study_time(header: Dataset) -> datetime:
+    """Read when the study was, for data whose dates are shifted and must stay so."""
+    day = re.fullmatch(r"\d{8}", text(header, "StudyDate"))
+    time = re.match(r"\d{6}", text(header, "StudyTime"))
+    stamp = f"{day[0] if day else NO_DATE}{time[0] if time else '000000'}+0000"
+    try:
+        return datetime.strptime(stamp, "%Y%m%d%H%M%S%z")
+    except ValueError:
+        return datetime.strptime(f"{NO_DATE}+0000", "%Y%m%d%z")

@@ -1,0 +1,142 @@
+"""`ldct-clipdn denoise IN OUT`: CT series in, derived CT series out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ldct_clipdn.batch.manifest import InputRecord, Manifest
+    from ldct_clipdn.batch.run import Progress
+
+__all__ = ["add_parser", "run"]
+
+EXIT_USAGE: Final = 2
+
+SKIPPED_SHOWN: Final = 3
+"""Names that are shown of files that were skipped for one reason; the manifest has them all."""
+
+DESCRIPTION: Final = """Denoise every CT series in IN, a file or a folder, into a new derived series
+OUT/<series UID>/<image UID>.dcm. IN is never changed. OUT/manifest.json says what became of every
+file. Research use only, not a medical device."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command.
+
+    Parameters
+    ----------
+    subparsers
+        Where the command is added.
+    """
+    parser = add_command(subparsers, "denoise", run, "denoise CT series", DESCRIPTION)
+    parser.add_argument("source", metavar="IN", type=Path, help="DICOM file or folder")
+    parser.add_argument("target", metavar="OUT", type=Path, help="output folder, outside IN")
+    parser.add_argument("--weights", default="default", help="weights: a name or a file")
+    parser.add_argument(
+        "--strength",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="share of the network's change that is applied, 0 to 1; 0 copies the pixels",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--backend", default="auto", help="auto, torch, or identity for tests")
+    parser.add_argument(
+        "--no-wallclock",
+        dest="wallclock",
+        action="store_false",
+        help="write the study's date instead of today's, for data whose dates are shifted",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Denoise, and print what was done.
+
+    Parameters
+    ----------
+    args
+        As parsed.
+
+    Returns
+    -------
+    int
+        0 all was denoised, 1 a file or series failed, 2 wrong usage, 3 nothing to denoise.
+    """
+    from ldct_clipdn.batch.run import RunOptions, denoise_study
+
+    try:
+        options = RunOptions(
+            args.weights, args.strength, args.device, args.backend, wallclock=args.wallclock
+        )
+        with _progress_bar(shown=not args.quiet and sys.stderr.isatty()) as progress:
+            manifest = denoise_study(args.source, args.target, options, progress=progress)
+    except ConfigError as error:
+        if args.debug:
+            raise
+        print(f"ldct-clipdn denoise: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    if args.json:
+        print_json(manifest.to_dict())
+    else:
+        _print_summary(manifest, args.target)
+    return manifest.exit_code
+
+
+@contextmanager
+def _progress_bar(*, shown: bool) -> Iterator[Progress]:
+    from tqdm import tqdm
+
+    with tqdm(unit=" slices", desc="denoising", disable=not shown, leave=False) as bar:
+
+        def progress(done: int, slices: int) -> None:
+            bar.total = slices
+            bar.update(done - bar.n)
+
+        yield progress
+
+
+def _print_summary(manifest: Manifest, target: Path) -> None:
+    if manifest.series:
+        print(f"{'series':<14}{'slices':>7}  {'status':<10}{'seconds':>8}  result")
+    for one in manifest.series:
+        where = str(target / one.derived_uid) if one.derived_uid else "-"
+        print(
+            f"{_short(one.source_uid):<14}{one.slices:>7}  {one.status:<10}"
+            f"{one.seconds:>8.1f}  {where}"
+        )
+    for record in manifest.inputs:
+        if record.outcome == "failed":
+            print(f"failed   {record.path}: {record.reason}")
+    for line in _skipped_lines(manifest.inputs):
+        print(line)
+    if not any(one.derived_uid for one in manifest.series):
+        print("Nothing was denoised.")
+    weights = manifest.weights["name"]
+    print(f"Weights: {weights}. Details: {target / 'manifest.json'}")
+    print("Research use only, not a medical device: read together with the original images.")
+
+
+def _short(uid: str) -> str:
+    """Keep the end of a UID, which is where UIDs of one study differ."""
+    return uid if len(uid) <= 12 else f"..{uid[-10:]}"
+
+
+def _skipped_lines(inputs: tuple[InputRecord, ...]) -> Iterator[str]:
+    """Say once for each reason how many files were skipped, and name some."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for record in inputs:
+        if record.outcome == "skipped":
+            names[record.reason].append(record.path)
+    for reason, paths in sorted(names.items()):
+        more = ", ..." if len(paths) > SKIPPED_SHOWN else ""
+        count = f"{len(paths)} file{'s' if len(paths) > 1 else ''}"
+        yield f"skipped  {count}: {reason} ({', '.join(paths[:SKIPPED_SHOWN])}{more})"
