@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,8 +21,8 @@ __all__ = ["add_parser", "run"]
 
 EXIT_USAGE: Final = 2
 
-SKIPPED_SHOWN: Final = 3
-"""Names that are shown of files that were skipped for one reason; the manifest has them all."""
+NAMES_SHOWN: Final = 3
+"""Names that are shown of files with one reason; the manifest has them all."""
 
 DESCRIPTION: Final = """Denoise every CT series in IN, a file or a folder, into a new derived series
 OUT/<series UID>/<image UID>.dcm. IN is never changed. OUT/manifest.json says what became of every
@@ -105,23 +105,21 @@ def _progress_bar(*, shown: bool) -> Iterator[Progress]:
 
 
 def _print_summary(manifest: Manifest, target: Path) -> None:
-    if manifest.series:
+    tried = [one for one in manifest.series if one.status != "skipped"]
+    if tried:
         print(f"{'series':<14}{'slices':>7}  {'status':<10}{'seconds':>8}  result")
-    for one in manifest.series:
+    for one in tried:
         where = str(target / one.derived_uid) if one.derived_uid else "-"
         print(
             f"{_short(one.source_uid):<14}{one.slices:>7}  {one.status:<10}"
             f"{one.seconds:>8.1f}  {where}"
         )
-    for record in manifest.inputs:
-        if record.outcome == "failed":
-            print(f"failed   {record.path}: {record.reason}")
-    for line in _skipped_lines(manifest.inputs):
-        print(line)
-    if not any(one.derived_uid for one in manifest.series):
+    for outcome in ("failed", "skipped"):
+        for line in _reasons(one for one in manifest.inputs if one.outcome == outcome):
+            print(f"{outcome:<8} {line}")
+    if not any(one.derived_uid for one in tried):
         print("Nothing was denoised.")
-    weights = manifest.weights["name"]
-    print(f"Weights: {weights}. Details: {target / 'manifest.json'}")
+    print(f"Weights: {manifest.weights['name']}. Details: {target / 'manifest.json'}")
     print("Research use only, not a medical device: read together with the original images.")
 
 
@@ -130,13 +128,12 @@ def _short(uid: str) -> str:
     return uid if len(uid) <= 12 else f"..{uid[-10:]}"
 
 
-def _skipped_lines(inputs: tuple[InputRecord, ...]) -> Iterator[str]:
-    """Say once for each reason how many files were skipped, and name some."""
+def _reasons(inputs: Iterable[InputRecord]) -> Iterator[str]:
+    """Say once for each reason how many files it concerns, and name some."""
     names: dict[str, list[str]] = defaultdict(list)
     for record in inputs:
-        if record.outcome == "skipped":
-            names[record.reason].append(record.path)
+        names[record.reason].append(record.path)
     for reason, paths in sorted(names.items()):
-        more = ", ..." if len(paths) > SKIPPED_SHOWN else ""
+        more = ", ..." if len(paths) > NAMES_SHOWN else ""
         count = f"{len(paths)} file{'s' if len(paths) > 1 else ''}"
-        yield f"skipped  {count}: {reason} ({', '.join(paths[:SKIPPED_SHOWN])}{more})"
+        yield f"{count}: {reason} ({', '.join(paths[:NAMES_SHOWN])}{more})"

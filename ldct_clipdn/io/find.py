@@ -181,6 +181,6 @@ def _pixel_notes(instances: Sequence[Instance]) -> list[str]:
         notes.append("RescaleType is US (unspecified): values are taken as HU")
     if any(text(one, "LossyImageCompression") == "01" or lossy_method(one) for one in headers):
         notes.append("the source was compressed with loss")
-    if any(number(one, "GantryDetectorTilt") for one in headers):
+    if len(headers) == 1 and number(headers[0], "GantryDetectorTilt"):
         notes.append("the header names a gantry tilt")
     return notes
