@@ -370,8 +370,8 @@ class _Patient:
         canvas.paint(172 * self.contrast, kidney, within=cavity)
         canvas.paint(138 * self.contrast, kidney, grow=-6, grain=12, within=cavity)
         x, y, z = kidney.centre
-        inwards = -math.copysign(0.55 * kidney.axes[0], x)
-        sinus = _Solid((x + inwards, y - 3, z), (kidney.axes[0] * 0.62, 8, 26), kidney.angle)
+        x -= math.copysign(0.55 * kidney.axes[0], x)
+        sinus = _Solid((x, y - 3, z), (kidney.axes[0] * 0.62, 8, 26), kidney.angle)
         canvas.paint(FAT + 20, sinus, grain=15, within=cavity)
         canvas.paint(150 * self.contrast, replace(sinus, axes=(sinus.axes[0], 3, 12)))
 

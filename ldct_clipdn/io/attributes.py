@@ -8,21 +8,26 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import pydicom
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.tag import BaseTag
 
 __all__ = ["VALUE_ERRORS", "items", "number", "numbers", "quiet_pydicom", "text", "texts"]
 
 VALUE_ERRORS = (
     AttributeError,
+    BytesLengthException,
     EOFError,
     IndexError,
     KeyError,
     NotImplementedError,
+    OSError,
     OverflowError,
     RecursionError,
     TypeError,
@@ -32,18 +37,24 @@ VALUE_ERRORS = (
 """What pydicom raises on values that are not what their VR says."""
 
 
+TALKATIVE: Final = ("pydicom", "openjpeg")
+"""Loggers of pydicom and of a decoder behind it."""
+
+
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
     """Keep pydicom from talking about odd headers and failing decoders: we judge and report."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(name) for name in TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning)
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def texts(header: Dataset, keyword: str) -> list[str]:
@@ -128,15 +139,15 @@ def number(header: Dataset, keyword: str) -> float | None:
     return values[0] if values else None
 
 
-def items(header: Dataset, keyword: str) -> list[Dataset]:
+def items(header: Dataset, name: str | BaseTag) -> list[Dataset]:
     """Read the items of a sequence.
 
     Parameters
     ----------
     header
         The data set.
-    keyword
-        DICOM keyword.
+    name
+        DICOM keyword or tag.
 
     Returns
     -------
@@ -144,7 +155,8 @@ def items(header: Dataset, keyword: str) -> list[Dataset]:
         Empty where the sequence is absent, empty or no sequence.
     """
     try:
-        value: Any = header.get(keyword)
-        return [item for item in value or [] if hasattr(item, "group_dataset")]
+        element: Any = header[name] if name in header else None
+        value = [] if element is None else element.value
+        return [item for item in value or [] if isinstance(item, pydicom.Dataset)]
     except VALUE_ERRORS:
         return []

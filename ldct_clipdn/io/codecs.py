@@ -50,7 +50,7 @@ PERHAPS_LOSSLESS: Final = (JPEGLSNearLossless, JPEG2000, HTJ2K)
 MAX_PIXELS: Final = 2**26
 """No CT slice has more; a header that says so must not make us allocate them."""
 
-DECODER_ERRORS: Final = (*VALUE_ERRORS, OSError, RuntimeError, MemoryError)
+DECODER_ERRORS: Final = (*VALUE_ERRORS, RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True)

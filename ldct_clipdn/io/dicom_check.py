@@ -123,7 +123,7 @@ def check_derived(source: Dataset, before: Slice, path: Path) -> list[str]:
         except ReadError as error:
             return [error.reason]
         pair = Pair(source, before, derived, _words(derived, layout, before), layout)
-        return [problem for check in CHECKS for problem in check(pair)]
+        return [problem for look in CHECKS for problem in look(pair)]
 
 
 def _words(derived: Dataset, layout: PixelLayout, before: Slice) -> NDArray[np.int32] | None:
@@ -234,9 +234,18 @@ def _same(source: Dataset, derived: Dataset, tag: BaseTag) -> bool:
 
 
 def _check_dropped(pair: Pair) -> Iterator[str]:
-    for element in pair.derived.iterall():
-        if is_dropped(element.tag) and element.keyword != "PixelData":
-            yield f"{_name(element.tag)} {element.tag} is still there"
+    for tag in _all_tags(pair.derived):
+        if is_dropped(tag) and keyword_for_tag(tag) != "PixelData":
+            yield f"{_name(tag)} {tag} is still there"
+
+
+def _all_tags(ds: Dataset) -> Iterator[BaseTag]:
+    """List the attributes at every nesting level, without parsing their values."""
+    for tag in sorted(ds.keys()):
+        yield tag
+        if ds.get_item(tag).VR == "SQ":
+            for item in items(ds, tag):
+                yield from _all_tags(item)
 
 
 def _check_window(pair: Pair) -> Iterator[str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["is_dicom", "read_file", "read_header", "read_slice", "rescale"]
 
-PARSE_ERRORS: Final = (*VALUE_ERRORS, InvalidDicomError, OSError, MemoryError, zlib.error)
+PARSE_ERRORS: Final = (*VALUE_ERRORS, InvalidDicomError, MemoryError, zlib.error)
 
 PLAUSIBLE_HU: Final = (-10_000.0, 30_000.0)
 """Where the median of any CT image lies, metal and extended ranges included."""

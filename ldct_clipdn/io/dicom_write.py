@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -176,21 +177,13 @@ def _hidden_folder(folder: Path) -> Iterator[Path]:
 
 def _write_image(folder: Path, result: Result, series: DerivedSeries) -> Path:
     """Write one image, read it again and check it."""
-    instance, before, hu = result
-    try:
-        stored = to_stored(before, hu, instance.header)
-        ds = derive_image(instance, before, stored, series)
-        path = folder / f"{ds.SOPInstanceUID}.dcm"
-        with path.open("xb") as file:
-            dcmwrite(file, ds, enforce_file_format=True)
-            file.flush()
-            os.fsync(file.fileno())
-    except (WriteError, *VALUE_ERRORS) as error:
-        raise WriteError(
-            f"no derived image can be made: {str(error).strip() or type(error).__name__}",
-            path=instance.path,
-            remedy="Report the file: its header holds something unforeseen",
-        ) from error
+    instance, before, _ = result
+    uid, content = _encode(result, series)
+    path = folder / f"{uid}.dcm"
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     problems = check_derived(instance.header, before, path)
     if problems:
         shown = "; ".join(problems[:MESSAGES_SHOWN])
@@ -199,3 +192,20 @@ def _write_image(folder: Path, result: Result, series: DerivedSeries) -> Path:
             path=instance.path,
         )
     return path
+
+
+def _encode(result: Result, series: DerivedSeries) -> tuple[str, bytes]:
+    """Make the bytes of one derived file, and its SOPInstanceUID."""
+    instance, before, hu = result
+    buffer = BytesIO()
+    try:
+        stored = to_stored(before, hu, instance.header)
+        ds = derive_image(instance, before, stored, series)
+        dcmwrite(buffer, ds, enforce_file_format=True)
+    except (WriteError, *VALUE_ERRORS) as error:
+        raise WriteError(
+            f"no derived image can be made: {str(error).strip() or type(error).__name__}",
+            path=instance.path,
+            remedy="Report the file: its header holds something unforeseen",
+        ) from error
+    return str(ds.SOPInstanceUID), buffer.getvalue()

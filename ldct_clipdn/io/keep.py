@@ -9,6 +9,7 @@ from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.sequence import Sequence
+from pydicom.valuerep import VR
 
 if TYPE_CHECKING:
     from pydicom.tag import BaseTag
@@ -38,6 +39,8 @@ DROPPED_GROUPS: Final = (
     *range(0x6000, 0x6100),  # overlays, which may lie in the upper bits of the pixels
     0x7FE0,  # pixels and their offset tables
 )
+
+KNOWN_VRS: Final = {vr.value for vr in VR} - {"UN"}
 
 
 def is_dropped(tag: BaseTag) -> bool:
@@ -108,7 +111,7 @@ def _raw(source: Dataset, tag: BaseTag) -> RawDataElement | None:
     element = raw_element(source, tag)
     if element is None or not element.is_little_endian:
         return None
-    vr = element.VR if element.VR not in (None, "UN") else _known_vr(tag)
+    vr = element.VR if element.VR in KNOWN_VRS else _known_vr(tag)
     if vr == "SQ" or len(vr) != 2 or element.length > 0xFFFF:
         return None
     return element._replace(VR=vr, is_implicit_VR=False)

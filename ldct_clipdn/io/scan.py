@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ldct_clipdn.io.attributes import numbers, text
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
@@ -34,7 +36,7 @@ class Instance:
     @property
     def sop_uid(self) -> str:
         """SOPInstanceUID, empty where the file has none."""
-        return str(self.header.get("SOPInstanceUID", "") or "")
+        return text(self.header, "SOPInstanceUID")
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ class Scan:
     @property
     def spacing_mm(self) -> tuple[float, float]:
         """Row and column spacing in mm of the first image; (1, 1) where the header has none."""
-        spacing = self.instances[0].header.get("PixelSpacing")
-        return (float(spacing[0]), float(spacing[1])) if spacing else (1.0, 1.0)
+        spacing = numbers(self.instances[0].header, "PixelSpacing")
+        return (spacing[0], spacing[1]) if len(spacing) == 2 else (1.0, 1.0)
 
 
 @dataclass(frozen=True)

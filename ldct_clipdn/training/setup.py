@@ -158,8 +158,7 @@ def _new_name(runs: Path) -> str:
 
 def _config_of_caller() -> dict[str, Any]:
     for frame in inspect.stack():
-        owner = frame.frame.f_locals.get("self")
-        parser = getattr(owner, "parser", owner)
+        parser = frame.frame.f_locals.get("self")
         if isinstance(parser, ConfigParser):
             return dict(parser.get())
     raise ConfigError("the settings can only be checked from within a MONAI bundle's config")

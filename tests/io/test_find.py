@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from builders import edit, make_series, write_file
+from deriving import Workshop
+from pydicom import Dataset
+from pydicom.data import get_testdata_file
+
+from ldct_clipdn.errors import ReadError
+from ldct_clipdn.io.find import find_series
+from ldct_clipdn.io.scan import Found
+
+
+def reasons(found: Found) -> dict[str, tuple[str, str]]:
+    return {one.path.name: (one.outcome, one.reason) for one in found.unused}
+
+
+def heights(found: Found) -> list[list[float]]:
+    return [[float(one.header.ImagePositionPatient[2]) for one in scan.instances] for scan in found]
+
+
+def test_series_are_told_apart_and_sorted_whatever_the_files_are_called(tmp_path: Path) -> None:
+    paths = make_series(tmp_path / "a", slices=5, series_description="one")
+    paths += make_series(tmp_path / "b", slices=4, series_description="two")
+    order = list(range(9))
+    random.Random(3).shuffle(order)  # noqa: S311
+    (tmp_path / "mixed" / "deeper").mkdir(parents=True)
+    for name, path in zip(order, paths, strict=True):
+        path.rename(tmp_path / "mixed" / ("deeper" if name % 2 else ".") / f"{name}")
+    found = find_series(tmp_path)
+    assert sorted(heights(found)) == [[0, 2, 4, 6], [0, 2, 4, 6, 8]]
+    assert [scan.notes for scan in found] == [(), ()]
+    assert [scan.split_key for scan in found] == ["", ""]
+    assert found.unused == ()
+    assert next(iter(found)).spacing_mm == (0.7, 0.7)
+
+
+def test_one_file(tmp_path: Path) -> None:
+    (path,) = make_series(tmp_path, slices=1)
+    assert [scan.instances[0].path for scan in find_series(path)] == [path]
+
+
+def test_a_source_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="no such file or folder"):
+        find_series(tmp_path / "nowhere")
+
+
+def test_sorting_follows_the_slice_normal_and_not_z(tmp_path: Path) -> None:
+    sagittal = ("0", "1", "0", "0", "0", "-1")
+    xs = [3.0, -1.0, 2.0, 0.0]
+    make_series(tmp_path, orientation=sagittal, positions=[(x, 0.0, 50.0) for x in xs])
+    (scan,) = find_series(tmp_path)
+    found = [float(one.header.ImagePositionPatient[0]) for one in scan.instances]
+    assert found == sorted(xs, reverse=True)  # the normal is -x
+
+
+def test_without_positions_the_instance_number_sorts(tmp_path: Path) -> None:
+    paths = make_series(tmp_path, slices=3)
+    for number, path in zip((12, 3, 7), paths, strict=True):
+        edit(path, InstanceNumber=number, ImagePositionPatient=None)
+    (scan,) = find_series(tmp_path)
+    assert [one.header.InstanceNumber for one in scan.instances] == [3, 7, 12]
+    assert scan.notes == ("positions are missing: sorted by InstanceNumber",)
+
+
+def test_odd_number_strings_are_read(tmp_path: Path) -> None:
+    paths = make_series(tmp_path, slices=3)
+    for text, path in zip(("001.000000E+01", "-05", " 2.5 "), paths, strict=True):
+        ds = pydicom.dcmread(path)
+        ds["ImagePositionPatient"]
+        ds.ImagePositionPatient = ["0", "0", text]
+        ds.save_as(path)
+    assert heights(find_series(tmp_path)) == [[-5.0, 2.5, 10.0]]
+
+
+@pytest.mark.parametrize(
+    ("positions", "note"),
+    [
+        ([0, 2, 4, 8, 10], "1 gap(s), the largest 4.00 mm where slices are usually 2.00 mm apart"),
+        ([0, 2, 2, 4], "1 of 4 slices lie where another one lies"),
+        ([0, 2, 4.5, 6], "uneven spacing, 1.50 to 2.50 mm"),
+        ([(0, 0, 0), (0, 0, 2), (0, 0, 4)], None),
+        ([(0, 0, 0), (0, 0.7, 2), (0, 1.4, 4)], "slices are tilted by 19.3 degrees"),
+    ],
+)
+def test_positions_are_described_and_stop_nothing(
+    tmp_path: Path, positions: list[float], note: str | None
+) -> None:
+    make_series(tmp_path, positions=positions)
+    (scan,) = find_series(tmp_path)
+    assert scan.notes == ((note,) if note else ())
+    assert len(scan.instances) == len(positions)
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"kernel": "B70f"}, "kernel B70f"),
+        ({"rows": 16, "columns": 16}, "matrix 16 x 16"),
+        ({"orientation": tuple("010001")}, "orientation 0 1 0 0 0 1"),
+        ({"rescale_type": "US"}, "rescale type US"),
+        ({"extra": {"AcquisitionNumber": 2}}, "acquisition 2"),
+    ],
+)
+def test_what_does_not_belong_together_is_split(
+    tmp_path: Path, change: dict[str, object], key: str
+) -> None:
+    make_series(tmp_path / "a", series_uid="1.2.3")
+    for path in make_series(tmp_path / "b", series_uid="1.2.3", **change):  # type: ignore[arg-type]
+        edit(path, SOPInstanceUID=pydicom.dcmread(path).SOPInstanceUID[:60] + ".7")
+    scans = find_series(tmp_path).scans
+    assert len(scans) == 2
+    assert key in [scan.split_key for scan in scans]
+    assert all(scan.source_uid == "1.2.3" and len(scan.instances) == 3 for scan in scans)
+    assert all("one of 2 parts of its series" in scan.notes[0] for scan in scans)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"FrameOfReferenceUID": "1.2.3.4"},
+        {"ImageOrientationPatient": ["0.9999999", "0", "0", "0", "1", "0.0001"]},
+        {"AcquisitionNumber": 2},  # one table position after the other
+        {"RescaleType": None},
+    ],
+)
+def test_what_belongs_together_is_not_split(tmp_path: Path, change: dict[str, object]) -> None:
+    paths = make_series(tmp_path, slices=4)
+    for path in paths[2:]:
+        edit(path, **change)
+    assert [len(scan.instances) for scan in find_series(tmp_path)] == [4]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "a localizer"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "a reformat"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "AXIAL", "CSA MIP"]}, "a maximum intensity"),
+        ({"ImageType": ["DERIVED", "PRIMARY", "MIN IP"]}, "a minimum intensity"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "AVERAGE"]}, "an average image"),
+        ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL", "DE_VNC"]}, "a virtual non-contrast"),
+        ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL"]}, "a derived image (DERIVED/PRIMARY/AXIAL)"),
+        ({"RescaleType": "HU_MOD"}, "its values are no HU (RescaleType HU_MOD)"),
+        ({"ModalityLUTSequence": [Dataset()]}, "its values are no HU (ModalityLUTSequence)"),
+        ({"BurnedInAnnotation": "YES"}, "text is burned into it"),
+        ({"NumberOfFrames": 3}, "3 frames in one file"),
+        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "a colour image (RGB)"),
+        ({"Modality": "PT"}, "no CT image (PT)"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "a secondary capture"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "Modality": "MR"}, "no CT image (MR)"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"}, "Enhanced CT (multi-frame) is not read"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.2"}, "Legacy Converted CT (multi-frame)"),
+        ({"SOPClassUID": "1.2.3", "Modality": None}, "no CT image (1.2.3)"),
+    ],
+)
+def test_sound_files_that_are_no_ct_slice_are_skipped(
+    tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    (path,) = make_series(tmp_path, slices=1)
+    edit(path, **change)
+    found = find_series(tmp_path)
+    assert found.scans == ()
+    (one,) = found.unused
+    assert one.outcome == "skipped"
+    assert one.reason.startswith(reason)
+    assert one.series_uid == str(pydicom.dcmread(path).SeriesInstanceUID)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"RescaleSlope": None}, "RescaleSlope or RescaleIntercept is missing"),
+        ({"RescaleSlope": "0"}, "RescaleSlope is 0"),
+        ({"RescaleIntercept": ""}, "RescaleSlope or RescaleIntercept is missing"),
+        ({"Rows": None, "HighBit": None}, "the header has no Rows and no HighBit"),
+        ({"Rows": 0}, "0 x 32 pixels are no CT slice"),
+        ({"Rows": 65535, "Columns": 65535}, "65535 x 65535 pixels are no CT slice"),
+        ({"BitsAllocated": 8}, "pixels of 8 bits"),
+        ({"BitsStored": 17}, "BitsStored 17, HighBit 11"),
+        ({"SeriesInstanceUID": None}, "the header has no SeriesInstanceUID"),
+    ],
+)
+def test_ct_slices_that_cannot_be_used_have_failed(
+    tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    paths = make_series(tmp_path, slices=2)
+    edit(paths[1], **change)
+    found = find_series(tmp_path)
+    outcome, said = reasons(found)[paths[1].name]
+    assert outcome == "failed"
+    assert said.startswith(reason)
+    (scan,) = found.scans
+    assert len(scan.instances) == 1
+    assert scan.lost == (0 if "SeriesInstanceUID" in change else 1)
+
+
+def test_images_derived_by_lossy_compression_alone_are_taken(tmp_path: Path) -> None:
+    lossy = {"ImageType": ["DERIVED", "PRIMARY", "AXIAL"], "LossyImageCompression": "01"}
+    make_series(tmp_path, extra=lossy)
+    (scan,) = find_series(tmp_path)
+    assert scan.notes == ("the source was compressed with loss",)
+
+
+def test_an_unspecified_rescale_type_is_taken_as_hu_and_said(tmp_path: Path) -> None:
+    make_series(tmp_path, rescale_type="US")
+    (scan,) = find_series(tmp_path)
+    assert scan.notes == ("RescaleType is US (unspecified): values are taken as HU",)
+
+
+def test_our_own_results_are_not_denoised_again(workshop: Workshop) -> None:
+    workshop.derive(workshop.make())
+    found = find_series(workshop.target)
+    assert found.scans == ()
+    assert {one.reason for one in found.unused} == {"already denoised by ldct_clipdn"}
+
+
+def test_our_own_dose_simulation_is_denoised(tmp_path: Path) -> None:
+    purpose = Dataset()
+    purpose.CodeValue, purpose.CodingSchemeDesignator = "109100", "DCM"
+    purpose.CodeMeaning = "Synthesizing Equipment"
+    item = Dataset()
+    item.Manufacturer, item.ManufacturerModelName = "us", "ldct_clipdn"
+    item.PurposeOfReferenceCodeSequence = [purpose]
+    derived = ["DERIVED", "PRIMARY", "AXIAL"]
+    make_series(tmp_path, extra={"ImageType": derived, "ContributingEquipmentSequence": [item]})
+    assert len(find_series(tmp_path).scans) == 1
+
+
+def test_files_that_are_no_dicom(tmp_path: Path) -> None:
+    make_series(tmp_path, slices=1)
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "text.dcm").write_text("hello")
+    (tmp_path / "TEXT.IMA").write_text("hello")
+    (tmp_path / "empty.dcm").touch()
+    (tmp_path / "empty").touch()
+    (tmp_path / "broken").symlink_to(tmp_path / "gone")
+    os.mkfifo(tmp_path / "pipe")
+    found = find_series(tmp_path)
+    assert reasons(found) == {
+        "notes.txt": ("skipped", "not a DICOM file"),
+        "text.dcm": ("failed", "not a DICOM file"),
+        "TEXT.IMA": ("failed", "not a DICOM file"),
+        "empty.dcm": ("failed", "the file is empty"),
+        "empty": ("skipped", "not a DICOM file"),
+        "broken": ("skipped", "no regular file, or a broken link"),
+        "pipe": ("skipped", "no regular file, or a broken link"),
+    }
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    make_series(tmp_path / "real", slices=2)
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    (root / "loop").symlink_to(root, target_is_directory=True)
+    assert [len(scan.instances) for scan in find_series(root)] == [2]
+
+
+def test_copies_of_an_image_are_used_once(tmp_path: Path) -> None:
+    paths = make_series(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    shutil.copy(paths[0], tmp_path / "b" / "same_bytes")
+    write_file(pydicom.dcmread(paths[1]), tmp_path / "b" / "recoded", "1.2.840.10008.1.2.4.90")
+    found = find_series(tmp_path)
+    assert [len(scan.instances) for scan in found] == [3]
+    assert reasons(found) == {
+        "same_bytes": ("skipped", "a copy of IM0000.dcm"),
+        "recoded": ("skipped", "a copy of IM0001.dcm"),
+    }
+
+
+@pytest.mark.parametrize("how", ["pixels", "position", "cut off"])
+def test_two_images_under_one_uid_fail_the_series(tmp_path: Path, how: str) -> None:
+    paths = make_series(tmp_path / "a")
+    other = make_series(tmp_path / "b", hu=np.zeros((3, 32, 32)), series_description="other")
+    uids = {name: pydicom.dcmread(paths[0])[name].value for name in
+            ("SOPInstanceUID", "SeriesInstanceUID")}  # fmt: skip
+    if how == "position":
+        shutil.copy(paths[0], other[0])
+        edit(other[0], ImagePositionPatient=["0", "0", "99"])
+    elif how == "cut off":
+        other[0].write_bytes(paths[0].read_bytes()[:-100])
+    else:
+        edit(other[0], **uids)
+    found = find_series(tmp_path)
+    assert [scan.source_uid for scan in found] == [pydicom.dcmread(other[1]).SeriesInstanceUID]
+    failed = [one for one in found.unused if one.outcome == "failed"]
+    assert len(failed) == 4
+    assert all("bear the same SOPInstanceUID and differ" in one.reason for one in failed)
+
+
+def test_pydicoms_own_ct_is_found() -> None:
+    (scan,) = find_series(Path(get_testdata_file("CT_small.dcm")))
+    assert scan.source_uid == "1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322"
+
+
+def test_headers_that_hold_rubbish_stop_nothing(tmp_path: Path) -> None:
+    paths = make_series(tmp_path, slices=4)
+    for path, tag in zip(paths, (b"\x20\x00\x32\x00", b"\x20\x00\x37\x00", b"\x20\x00\x13\x00",
+                                 b"\x28\x00\x30\x00"), strict=True):  # fmt: skip
+        content = bytearray(path.read_bytes())
+        at = content.index(tag) + 8
+        content[at : at + 2] = b"?!"
+        path.write_bytes(content)
+    found = find_series(tmp_path)
+    assert sum(len(scan.instances) for scan in found) == 4
