@@ -13,7 +13,7 @@ from ldct_clipdn.errors import LdctError
 
 __all__ = ["main"]
 
-COMMANDS = ("denoise", "evaluate", "data", "weights", "phantom", "doctor")
+COMMANDS = ("denoise",)
 """One module of this folder per command; each offers `add_parser(subparsers)` and `run(args)`."""
 
 EXIT_FAILED = 1
