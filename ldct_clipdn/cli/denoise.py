@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.cli.options import add_command, print_json
-from ldct_clipdn.errors import ConfigError
 
 if TYPE_CHECKING:
     from ldct_clipdn.batch.manifest import InputRecord, Manifest
     from ldct_clipdn.batch.run import Progress
 
 __all__ = ["add_parser", "run"]
-
-EXIT_USAGE: Final = 2
 
 NAMES_SHOWN: Final = 3
 """Names that are shown of files with one reason; the manifest has them all."""
@@ -69,21 +66,15 @@ def run(args: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0 all was denoised, 1 a file or series failed, 2 wrong usage, 3 nothing to denoise.
+        0 all was denoised, 1 a file or series failed, 3 nothing to denoise.
     """
     from ldct_clipdn.batch.run import RunOptions, denoise_study
 
-    try:
-        options = RunOptions(
-            args.weights, args.strength, args.device, args.backend, wallclock=args.wallclock
-        )
-        with _progress_bar(shown=not args.quiet and sys.stderr.isatty()) as progress:
-            manifest = denoise_study(args.source, args.target, options, progress=progress)
-    except ConfigError as error:
-        if args.debug:
-            raise
-        print(f"ldct-clipdn denoise: {error}", file=sys.stderr)
-        return EXIT_USAGE
+    options = RunOptions(
+        args.weights, args.strength, args.device, args.backend, wallclock=args.wallclock
+    )
+    with _progress_bar(shown=not args.quiet and sys.stderr.isatty()) as progress:
+        manifest = denoise_study(args.source, args.target, options, progress=progress)
     if args.json:
         print_json(manifest.to_dict())
     else:

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 
 import ldct_clipdn
-from ldct_clipdn.errors import LdctError
+from ldct_clipdn.errors import ConfigError, LdctError
 
 __all__ = ["main"]
 
-COMMANDS = ("denoise",)
+COMMANDS = ("denoise", "phantom")
 """One module of this folder per command; each offers `add_parser(subparsers)` and `run(args)`."""
 
 EXIT_FAILED = 1
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             raise
         print(f"ldct-clipdn {args.command}: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
     except KeyboardInterrupt:
         if args.debug:
             raise
