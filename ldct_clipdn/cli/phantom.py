@@ -40,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=float,
         default=0.0,
         metavar="HU",
-        help="standard deviation of white Gaussian noise; 80.3 is the paper's sigma 5; default none",
+        help="standard deviation of white Gaussian noise (the paper's sigma 5 is 80.3)",
     )
 
 
