@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ldct_clipdn.batch.run import denoise_study as denoise_study
     from ldct_clipdn.core.denoiser import CLIPDenoiser as CLIPDenoiser
     from ldct_clipdn.core.denoiser import build_denoiser as build_denoiser
+    from ldct_clipdn.core.noise import add_published_noise as add_published_noise
     from ldct_clipdn.core.weights import load_denoiser as load_denoiser
     from ldct_clipdn.ct.hu import HURange as HURange
     from ldct_clipdn.errors import LdctError as LdctError
@@ -26,6 +27,7 @@ _HOMES = {
     "HURange": "ct.hu",
     "LdctError": "errors",
     "RunOptions": "batch.run",
+    "add_published_noise": "core.noise",
     "build_denoiser": "core.denoiser",
     "denoise_hu": "inference.denoise",
     "denoise_study": "batch.run",
@@ -37,6 +39,7 @@ __all__ = [
     "HURange",
     "LdctError",
     "RunOptions",
+    "add_published_noise",
     "build_denoiser",
     "denoise_hu",
     "denoise_study",
