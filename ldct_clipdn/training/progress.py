@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import SupervisedTrainer
 from tqdm import tqdm
 
 __all__ = ["CsvLog", "TrainProgress"]
@@ -44,10 +45,8 @@ class CsvLog:
         if iteration and self.path.exists():
             with self.path.open(newline="", encoding="utf-8") as file:
                 kept = [row for row in csv.DictReader(file) if int(row["iteration"]) <= iteration]
-        with self.path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(kept)
+        self.path.unlink(missing_ok=True)
+        self.add(*kept)
 
     def add(self, *rows: dict[str, Any]) -> None:
         """Append rows.
@@ -57,12 +56,16 @@ class CsvLog:
         *rows
             One value per column.
         """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, self.columns).writerows(rows)
+            writer = csv.DictWriter(file, self.columns)
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerows(rows)
 
 
 class TrainProgress:
-    """Progress bar with loss, rate and time left on stderr; a row of `train.csv` every 10 iterations.
+    """A bar with loss, rate and time left on stderr; a row of `train.csv` every 10 iterations.
 
     Parameters
     ----------
@@ -78,7 +81,7 @@ class TrainProgress:
         self._losses: list[torch.Tensor] = []
         self._bar: tqdm[Any] | None = None
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: SupervisedTrainer) -> None:
         """Watch a trainer that stands at the iteration it will go on from.
 
         Parameters
@@ -105,10 +108,10 @@ class TrainProgress:
         if self._bar is not None:
             self._bar.close()
 
-    def _note_rate(self, engine: Engine) -> None:
+    def _note_rate(self, engine: SupervisedTrainer) -> None:
         self._rate = float(engine.optimizer.param_groups[0]["lr"])
 
-    def _note_loss(self, engine: Engine) -> None:
+    def _note_loss(self, engine: SupervisedTrainer) -> None:
         self._losses.append(torch.as_tensor(engine.state.output["loss"]).detach())
         iteration = engine.state.iteration
         assert self._bar is not None  # noqa: S101 - for the type checker: attach made it

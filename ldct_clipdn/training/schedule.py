@@ -1,4 +1,4 @@
-"""What changes the weights, and how fast: optimiser, learning rate per iteration, gradient limit."""
+"""What changes the weights, and how fast: optimiser, rate per iteration, gradient limit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 import torch
-from ignite.engine import Engine
+from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
@@ -86,7 +86,7 @@ class GradientLimit:
     def __init__(self, max_norm: float) -> None:
         self.max_norm = max_norm
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: SupervisedTrainer) -> None:
         """Watch a trainer.
 
         Parameters
@@ -94,9 +94,9 @@ class GradientLimit:
         engine
             A MONAI trainer.
         """
-        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._limit)
 
-    def __call__(self, engine: Engine) -> None:
+    def _limit(self, engine: SupervisedTrainer) -> None:
         optimizer: torch.optim.Optimizer = engine.optimizer
         if engine.scaler is not None:  # mixed precision: gradients are scaled up until here
             engine.scaler.unscale_(optimizer)

@@ -1,23 +1,29 @@
-"""Before a run: are its settings known, and is its folder free?"""
+"""Before a run: are its settings known, is its folder free, which network and files are meant."""
 
 from __future__ import annotations
 
 import inspect
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import torch.distributed as dist
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigWorkflow
 
 from ldct_clipdn.errors import ConfigError, LdctError
 
-__all__ = ["check_overrides", "claim_run_dir", "default_run_dir", "report_errors_plainly"]
+__all__ = [
+    "check_overrides",
+    "claim_run_dir",
+    "default_run_dir",
+    "find_bundle_root",
+    "report_errors_plainly",
+]
 
 SET_BY_MONAI: Final = {
     "_meta_",
@@ -29,6 +35,9 @@ SET_BY_MONAI: Final = {
     "tracking_uri",
 }
 """Ids that MONAI itself adds to a config: metadata and experiment tracking."""
+
+
+_run_dirs: WeakKeyDictionary[ConfigWorkflow, str] = WeakKeyDictionary()
 
 
 def report_errors_plainly() -> None:
@@ -48,27 +57,37 @@ def report_errors_plainly() -> None:
     sys.excepthook = hook
 
 
-def check_overrides(bundle_root: str) -> None:
+def find_bundle_root() -> str:
+    """Find the bundle's folder by the config file that runs, whatever the current folder is.
+
+    Returns
+    -------
+    str
+        The folder above `configs`; `.` where the config is only read and not run.
+    """
+    workflow = _calling_workflow()
+    return "." if workflow is None else str(workflow.config_root_path.resolve().parent)
+
+
+def check_overrides() -> None:
     """Refuse a setting that no config of the bundle has: MONAI would take it and ignore it.
 
-    MONAI gives expressions no way to the config they stand in, so the parser is looked up among
-    the callers.
-
-    Parameters
-    ----------
-    bundle_root
-        The bundle's folder.
+    What stands below a `_target_` is left to that target, which refuses what it does not know.
 
     Raises
     ------
     ConfigError
-        When there is a stranger; it is named, with what was probably meant.
+        When there is a stranger; it is named, with what was probably meant. When a setting has a
+        value that cannot be used.
     """
+    workflow = _calling_workflow()
+    if workflow is None:
+        raise ConfigError("the settings can only be checked while a MONAI bundle runs")
     known = set(SET_BY_MONAI)
-    for config in sorted((Path(bundle_root) / "configs").glob("*.json")):
-        known |= set(json.loads(config.read_text(encoding="utf-8")))
-    given = {str(key) for key in _config_of_caller()}
-    strangers = sorted(given - {key.lstrip("+") for key in known})
+    for config in sorted(workflow.config_root_path.glob("*.json")):
+        known |= set(_ids(json.loads(config.read_text(encoding="utf-8"))))
+    given = dict(workflow.parser.get())
+    strangers = sorted(set(_ids(given)) - known)
     if strangers:
         from difflib import get_close_matches
 
@@ -78,6 +97,10 @@ def check_overrides(bundle_root: str) -> None:
             f"no such setting: --{', --'.join(strangers)}",
             remedy=f"{meant}docs/README.md of the bundle lists all settings",
         )
+    for name, (fits, allowed) in RULES.items():
+        value = given.get(name)
+        if name in given and not (isinstance(value, str) and value.startswith(("$", "@", "%"))):
+            _check_value(name, value, fits(value), allowed)
 
 
 def default_run_dir(bundle_root: str) -> str:
@@ -91,11 +114,16 @@ def default_run_dir(bundle_root: str) -> str:
     Returns
     -------
     str
-        The same for every call within a process, and for all processes of one training.
+        The same for every call of one workflow, and for all processes of one training.
     """
+    workflow = _calling_workflow()
+    if workflow is not None and workflow in _run_dirs:
+        return _run_dirs[workflow]
     name = [_new_name(Path(bundle_root).resolve() / "runs")]
     if dist.is_available() and dist.is_initialized():
         dist.broadcast_object_list(name)
+    if workflow is not None:
+        _run_dirs[workflow] = name[0]
     return name[0]
 
 
@@ -149,22 +177,63 @@ def _rank() -> int:
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
-@cache
 def _new_name(runs: Path) -> str:
     start = datetime.now().astimezone().strftime("%Y-%m-%d_%H%M%S")
     candidates = [runs / start, *(runs / f"{start}_{k}" for k in range(2, 1000))]
     return str(next(folder for folder in candidates if not folder.exists()))
 
 
-def _config_of_caller() -> dict[str, Any]:
-    for frame in inspect.stack():
-        parser = frame.frame.f_locals.get("self")
-        if isinstance(parser, ConfigParser):
-            return dict(parser.get())
-    raise ConfigError("the settings can only be checked from within a MONAI bundle's config")
+def _calling_workflow() -> ConfigWorkflow | None:
+    """Find what runs: MONAI gives expressions no way to the config they stand in."""
+    callers = (one.frame.f_locals.get("self") for one in inspect.stack(context=0))
+    return next((one for one in callers if isinstance(one, ConfigWorkflow)), None)
+
+
+def _ids(config: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """List all ids of a config, `a#b` for b within a, as far as the config itself decides them."""
+    for name, value in config.items():
+        path = above + name.lstrip("+").replace("::", "#")
+        parts = path.split("#")
+        yield from ("#".join(parts[: k + 1]) for k in range(len(parts)))
+        if isinstance(value, Mapping) and "_target_" not in value and path != "_meta_":
+            yield from _ids(value, f"{path}#")
+
+
+def _check_value(name: str, value: object, fits: bool, allowed: str) -> None:
+    if not fits:
+        raise ConfigError(f"--{name} cannot be {value!r}", remedy=f"Give {allowed}")
+
+
+def _is_whole(low: int) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= low
+
+
+def _is_number(low: float, high: float) -> Callable[[object], bool]:
+    return lambda value: (
+        isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    )
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+_COUNT: Final = (_is_whole(1), "a whole number from 1")
+
+RULES: Final[dict[str, tuple[Callable[[object], bool], str]]] = {
+    "dataset_dir": (lambda value: isinstance(value, str | Path), "a folder of CT series"),
+    "max_iterations": _COUNT,
+    "validation_interval": _COUNT,
+    "batch_size": _COUNT,
+    "crop_size": _COUNT,
+    "num_workers": (_is_whole(0), "a whole number from 0"),
+    "seed": (_is_whole(0), "a whole number from 0"),
+    "learning_rate": (_is_number(0, 1), "a number; the paper's is 3e-4"),
+    "sigma": (_is_number(0, 255), "a number of 0 to 255; the paper's is 5"),
+    "gamma": (_is_number(0, 1), "a number; the paper's is 0.025"),
+    "mixup": (_is_number(0, 1), "a number of 0 (never) to 1 (every batch)"),
+    "resume": (lambda value: isinstance(value, bool), "True or False"),
+}
+"""What the command line may give for the settings that nothing else checks by name."""

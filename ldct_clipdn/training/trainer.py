@@ -7,9 +7,12 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
 
+import torch
 import torch.distributed as dist
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import Evaluator, SupervisedTrainer
 
 from ldct_clipdn.core.denoiser import FeatureAugmentation
 from ldct_clipdn.data.positions import seed_at
@@ -19,17 +22,24 @@ from ldct_clipdn.training.validation import ValidationLog
 
 __all__ = ["Interruption", "run_evaluation", "run_training"]
 
+INTERRUPTED: Final = 130
+"""Exit code of a run that was interrupted, as shells give it."""
+
 logger = logging.getLogger(__name__)
 
 
 class Interruption:
-    """Ends a training after the iteration in which Ctrl-C or a termination came."""
+    """Ends a training after the iteration in which Ctrl-C or a termination came.
+
+    Of several processes each may be told at another moment; they agree after every iteration, as
+    one that went on alone would wait for the others for ever.
+    """
 
     def __init__(self) -> None:
         self.requested = False
 
     @contextmanager
-    def watching(self, trainer: Engine) -> Iterator[None]:
+    def watching(self, trainer: SupervisedTrainer) -> Iterator[None]:
         """Watch for signals; a second one ends the process at once.
 
         Parameters
@@ -43,26 +53,34 @@ class Interruption:
             Signals are watched inside.
         """
 
-        def stop(number: int, _frame: FrameType | None) -> None:
+        def note(number: int, _frame: FrameType | None) -> None:
             self.requested = True
-            trainer.terminate()
             signal.signal(number, before[number])
 
-        watched = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, stop) for number in watched}
+        watched: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, note) for number in watched}
         try:
-            yield
+            with trainer.add_event_handler(Events.ITERATION_COMPLETED, self._end):
+                yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def _end(self, trainer: SupervisedTrainer) -> None:
+        if _is_distributed():
+            flag = torch.tensor(int(self.requested), device=trainer.state.device)
+            dist.all_reduce(flag, dist.ReduceOp.MAX)
+            self.requested = bool(flag)
+        if self.requested:
+            trainer.terminate()
+
 
 def run_training(
-    trainer: Engine,
+    trainer: SupervisedTrainer,
     state: RunState,
     iterations: int,
-    evaluator: Engine | None = None,
-    validation_log: ValidationLog | None = None,
+    evaluator: Evaluator | None,
+    validation_log: ValidationLog,
 ) -> None:
     """Train to the last iteration, saving and validating on the way.
 
@@ -87,42 +105,37 @@ def run_training(
     done = state.restore(trainer)
     _say_what_runs(state, done, iterations)
     if done >= iterations:
+        logger.info("Nothing is left to do")
         return
+    validation_log.begin(done)
     _end_exactly_at(trainer, iterations)
     _reseed_augmentation(trainer, state)
-    on_main = _is_main_process()
-    if on_main:
-        progress = TrainProgress(state.run_dir, iterations)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, _count, validation_log)
+    progress = TrainProgress(state.run_dir, iterations)
+    if _is_main_process():
         progress.attach(trainer)
-        if validation_log is not None:
-            validation_log.log.begin(done)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, _record, state, evaluator, validation_log)
-    if validation_log is not None:
-        trainer.add_event_handler(
-            Events.ITERATION_COMPLETED,
-            lambda engine: setattr(validation_log, "iteration", engine.state.iteration),
-        )
+        if done == 0:
+            state.save_last(0)  # a run that is killed at once can be resumed, and a full disk shows
     interruption = Interruption()
     with interruption.watching(trainer):
         trainer.run()
-    if trainer.state.iteration % trainer.state.epoch_length:  # it ended between two validations
-        if evaluator is not None and not interruption.requested:
-            evaluator.run(trainer.state.epoch)
-        if on_main:
-            _record(trainer, state, None if interruption.requested else evaluator, validation_log)
-    if on_main:
-        progress.close()
+    progress.close()
+    if trainer.state.iteration % trainer.state.epoch_length:
+        _close_short_interval(
+            trainer, state, evaluator, validation_log, measure=not interruption.requested
+        )
     if interruption.requested and trainer.state.iteration < iterations:
         logger.warning(
             "Interrupted after iteration %d; go on with: --resume True --run_dir %s",
             trainer.state.iteration,
             state.run_dir,
         )
-        raise SystemExit(130)
+        raise SystemExit(INTERRUPTED)
     logger.info("Done: %s and %s", state.best_path, state.last_path.name)
 
 
-def run_evaluation(evaluator: Engine, validation_log: ValidationLog) -> None:
+def run_evaluation(evaluator: Evaluator, validation_log: ValidationLog) -> None:
     """Measure a network once and say what came out.
 
     Parameters
@@ -132,32 +145,50 @@ def run_evaluation(evaluator: Engine, validation_log: ValidationLog) -> None:
     validation_log
         What it writes to.
     """
-    validation_log.log.path.parent.mkdir(parents=True, exist_ok=True)
-    validation_log.log.begin(0)
+    validation_log.begin(0)
     evaluator.run()
     logger.info("%s", validation_log.summary())
-    logger.info("By patient: %s", validation_log.log.path)
 
 
 def _record(
-    trainer: Engine,
+    trainer: SupervisedTrainer,
     state: RunState,
-    evaluator: Engine | None,
-    validation_log: ValidationLog | None,
+    evaluator: Evaluator | None,
+    validation_log: ValidationLog,
 ) -> None:
     """Save, after the validation that closed this interval."""
     iteration = trainer.state.iteration
     score = None
-    if evaluator is not None and validation_log is not None:
+    if evaluator is not None:
         score = float(evaluator.state.metrics[evaluator.state.key_metric_name])
         logger.info("Iteration %d: %s", iteration, validation_log.summary())
-    if score is not None or validation_log is None:
-        state.save_best(iteration, score)
+    state.save_best(iteration, score)
     state.save_last(iteration)
 
 
-def _end_exactly_at(trainer: Engine, iterations: int) -> None:
-    def end(engine: Engine) -> None:
+def _close_short_interval(
+    trainer: SupervisedTrainer,
+    state: RunState,
+    evaluator: Evaluator | None,
+    validation_log: ValidationLog,
+    *,
+    measure: bool,
+) -> None:
+    """Save where the training ended between two validations; measure, unless it was interrupted."""
+    if measure and evaluator is not None:
+        evaluator.run(trainer.state.epoch)
+    if _is_main_process() and measure:
+        _record(trainer, state, evaluator, validation_log)
+    elif _is_main_process():
+        state.save_last(trainer.state.iteration)
+
+
+def _count(trainer: SupervisedTrainer, validation_log: ValidationLog) -> None:
+    validation_log.iteration = trainer.state.iteration
+
+
+def _end_exactly_at(trainer: SupervisedTrainer, iterations: int) -> None:
+    def end(engine: SupervisedTrainer) -> None:
         within_epoch = engine.state.iteration % engine.state.epoch_length
         if engine.state.iteration >= iterations and within_epoch:
             engine.terminate()
@@ -165,11 +196,11 @@ def _end_exactly_at(trainer: Engine, iterations: int) -> None:
     trainer.add_event_handler(Events.ITERATION_COMPLETED, end)
 
 
-def _reseed_augmentation(trainer: Engine, state: RunState) -> None:
+def _reseed_augmentation(trainer: SupervisedTrainer, state: RunState) -> None:
     augment: FeatureAugmentation = denoiser_in(state.network).augment
     seed, rank = int(state.settings["seed"]), dist.get_rank() if _is_distributed() else 0
 
-    def reseed(engine: Engine) -> None:
+    def reseed(engine: SupervisedTrainer) -> None:
         augment.reseed(seed_at(seed, engine.state.iteration, rank, 2))
 
     trainer.add_event_handler(Events.ITERATION_STARTED, reseed)

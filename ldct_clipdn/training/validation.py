@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from ignite.engine import Engine, Events
 from ignite.metrics import Metric
+from monai.engines import Evaluator
 from torch import Tensor
 
 from ldct_clipdn.core.metrics import psnr, rmse, ssim
@@ -20,7 +21,9 @@ __all__ = ["SliceScores", "ValidationLog"]
 
 SYNTHETIC: Final = "synthetic"
 LOW_DOSE: Final = "low_dose"
+UNKNOWN: Final = "unknown"
 MEASURES: Final = ("psnr", "ssim", "ssim_published", "rmse_hu")
+COLUMNS: Final = (*MEASURES, *(f"input_{name}" for name in MEASURES))
 
 Scores = dict[str, float]
 
@@ -54,15 +57,20 @@ class SliceScores(Metric):
         engine
             A MONAI evaluator with `decollate` off.
         """
-        output, batch = engine.state.output, engine.state.batch
-        for k in range(len(output["pred"])):
+        state: Any = engine.state
+        output, batch = state.output, state.batch
+        count = len(output["pred"])
+        kinds = batch.get("set", [SYNTHETIC] * count)
+        patients = batch.get("patient", [UNKNOWN] * count)
+        for k in range(count):
             clean = self._to_hu(output["label"][k])
             scores = self._score(self._to_hu(output["pred"][k]), clean)
             before = self._score(self._to_hu(output["image"][k]), clean)
             self.slices.append(
                 {
-                    "set": batch["set"][k],
-                    "patient": batch["patient"][k],
+                    "set": kinds[k],
+                    "patient": patients[k],
+                    "slice": len(self.slices),
                     **scores,
                     **{f"input_{name}": value for name, value in before.items()},
                 }
@@ -100,13 +108,12 @@ class SliceScores(Metric):
         groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         for one in self.slices:
             groups[one["set"], one["patient"]].append(one)
-        names = [*MEASURES, *(f"input_{name}" for name in MEASURES)]
         return [
             {
                 "set": kind,
                 "patient": patient,
                 "slices": len(slices),
-                **{name: round(_mean(slices, name), 6) for name in names},
+                **{name: round(_mean(slices, name), 6) for name in COLUMNS},
             }
             for (kind, patient), slices in sorted(groups.items())
         ]
@@ -126,23 +133,40 @@ class SliceScores(Metric):
 
 
 class ValidationLog:
-    """Writes one row per set and patient to a CSV file after every validation, and prints a line.
+    """Writes every validation to CSV files, and its means to the engine's metrics.
+
+    Stands before what shows metrics (TensorBoard) in the evaluator's list of handlers.
 
     Parameters
     ----------
-    path
-        The CSV file.
     scores
         What measured.
+    folder
+        Where the files go; None writes none, for all but the first of several processes.
+    by_patient
+        Name of the file with one row per set and patient.
+    by_slice
+        Name of the file with one row per slice; None for none.
     """
 
-    def __init__(self, path: str | Path, scores: SliceScores) -> None:
-        names = [*MEASURES, *(f"input_{name}" for name in MEASURES)]
-        self.log = CsvLog(Path(path), ("iteration", "set", "patient", "slices", *names))
+    def __init__(
+        self,
+        scores: SliceScores,
+        folder: str | None,
+        *,
+        by_patient: str = "validation.csv",
+        by_slice: str | None = None,
+    ) -> None:
         self.scores = scores
         self.iteration = 0
+        self.patients = self.slices = None
+        if folder is not None:
+            head = ("iteration", "set", "patient")
+            self.patients = CsvLog(Path(folder) / by_patient, (*head, "slices", *COLUMNS))
+            if by_slice is not None:
+                self.slices = CsvLog(Path(folder) / by_slice, (*head, "slice", *COLUMNS))
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Evaluator) -> None:
         """Watch an evaluator.
 
         Parameters
@@ -150,11 +174,27 @@ class ValidationLog:
         engine
             A MONAI evaluator.
         """
-        engine.add_event_handler(Events.COMPLETED, self)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
-    def __call__(self, engine: Engine) -> None:
-        rows = self.scores.by_patient()
-        self.log.add(*({"iteration": self.iteration, **row} for row in rows))
+    def begin(self, iteration: int) -> None:
+        """Drop what was measured after an iteration: a resumed run measures it again.
+
+        Parameters
+        ----------
+        iteration
+            Iterations done; 0 starts the files.
+        """
+        self.iteration = iteration
+        for log in (self.patients, self.slices):
+            if log is not None:
+                log.begin(iteration)
+
+    def _write(self, engine: Evaluator) -> None:
+        stamp = {"iteration": self.iteration}
+        if self.patients is not None:
+            self.patients.add(*({**stamp, **row} for row in self.scores.by_patient()))
+        if self.slices is not None:
+            self.slices.add(*({**stamp, **row} for row in self.scores.slices))
         for kind, slices in _by_set(self.scores.slices).items():
             engine.state.metrics[f"val_psnr_{kind}"] = _mean(slices, "psnr")
             engine.state.metrics[f"val_rmse_hu_{kind}"] = _mean(slices, "rmse_hu")

@@ -1,0 +1,146 @@
+"""The noise that a network learns from, and the pair of noisy and clean image it makes.
+
+MONAI's `RandGaussianNoised` draws the standard deviation anew at every call (MONAI_BUNDLE.md 8), so
+noise is our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable, Transform
+from torch import Tensor
+
+from ldct_clipdn.errors import ConfigError
+
+__all__ = ["AddWhiteNoise", "NoisyPaird", "noise_named"]
+
+SIGMA_SCALE: Final = 255.0
+"""Published noise levels are given on the 0..255 scale of the range."""
+
+Item = dict[Hashable, Any]
+
+
+class AddWhiteNoise(Randomizable, Transform):
+    """Add white Gaussian noise, not clipped: the published training noise (PROTOCOL.md 1.3).
+
+    Sigma 5 on the 0..255 scale of the 4096 HU range is 5 / 255 x 4096 = 80.3 HU, white. Real
+    quarter-dose noise is weaker and coloured: about 28 HU at 3 mm slices (PEERS.md h2).
+
+    Parameters
+    ----------
+    sigma
+        Standard deviation on the 0..255 scale of the range.
+    """
+
+    def __init__(self, sigma: float) -> None:
+        if not 0 <= sigma <= SIGMA_SCALE:
+            raise ConfigError(
+                f"sigma {sigma} is not in 0 to 255",
+                remedy="Give it on the 0..255 scale of the HU range; the paper's is 5 (80.3 HU)",
+            )
+        self.sigma = sigma
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Add one draw.
+
+        Parameters
+        ----------
+        image
+            Any shape, in [0, 1].
+
+        Returns
+        -------
+        torch.Tensor
+            A new tensor, same shape.
+        """
+        draw = torch.from_numpy(self.R.standard_normal(tuple(image.shape)).astype(np.float32))
+        return image + (self.sigma / SIGMA_SCALE) * draw
+
+
+def noise_named(kind: str, sigma: float) -> AddWhiteNoise:
+    """Choose the training noise by the bundle's `noise` id.
+
+    Parameters
+    ----------
+    kind
+        `gaussian`: white noise.
+    sigma
+        As for `AddWhiteNoise`.
+
+    Returns
+    -------
+    AddWhiteNoise
+        The transform.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such noise.
+    """
+    if kind != "gaussian":
+        raise ConfigError(f"there is no training noise named {kind!r}", remedy="Give gaussian")
+    return AddWhiteNoise(sigma)
+
+
+class NoisyPaird(Randomizable, MapTransform):
+    """Make the pair that the network learns from or is judged by: `image` noisy, `label` clean.
+
+    An entry `low_dose`, where there is one, is the noisy image; else noise is added. A `label` that
+    came with the data (MONAILabel hands over label maps) is replaced.
+
+    Parameters
+    ----------
+    keys
+        The clean image's entry, one key.
+    noise
+        Adds the noise.
+    """
+
+    def __init__(self, keys: KeysCollection, noise: AddWhiteNoise) -> None:
+        super().__init__(keys)
+        self.noise = noise
+
+    def set_random_state(
+        self, seed: int | None = None, state: np.random.RandomState | None = None
+    ) -> NoisyPaird:
+        """Seed the noise.
+
+        Parameters
+        ----------
+        seed
+            Start of the generator.
+        state
+            A generator to use as it is.
+
+        Returns
+        -------
+        NoisyPaird
+            Itself.
+        """
+        self.noise.set_random_state(seed, state)
+        return self
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
+        """Make the pair.
+
+        Parameters
+        ----------
+        data
+            The clean image in [0, 1] under the key, maybe `low_dose`.
+
+        Returns
+        -------
+        dict
+            A copy with the noisy image under the key and the clean one as `label`.
+        """
+        item = dict(data)
+        key = self.keys[0]
+        clean = item[key]
+        item["label"] = clean
+        item[key] = item.pop("low_dose") if "low_dose" in item else self.noise(clean)
+        return item
