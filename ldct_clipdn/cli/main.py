@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ from ldct_clipdn.errors import ConfigError, LdctError
 
 __all__ = ["main"]
 
-COMMANDS = ("denoise", "phantom")
+COMMANDS = ("denoise", "evaluate", "phantom")
 """One module of this folder per command; each offers `add_parser(subparsers)` and `run(args)`."""
 
 EXIT_FAILED = 1
@@ -39,12 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     logging.getLogger("pydicom").setLevel(logging.ERROR)
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        sys.stdout.flush()
+        return code
     except LdctError as error:
         if args.debug:
             raise
         print(f"ldct-clipdn {args.command}: {error}", file=sys.stderr)
         return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
+    except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     except KeyboardInterrupt:
         if args.debug:
             raise

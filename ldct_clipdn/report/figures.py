@@ -35,7 +35,7 @@ def draw_comparison(
     *,
     reference: HUImage | None = None,
 ) -> Path:
-    """Draw slices side by side, and what was changed from the first to the last.
+    """Draw slices side by side, and the difference of the last and the first.
 
     Parameters
     ----------
@@ -47,7 +47,8 @@ def draw_comparison(
         HU shown as black and as white; None is the abdomen window of the paper's figures.
     reference
         What the slices should be, [H, W] in HU. It gets a panel of its own, and each caption the
-        PSNR against it over the network's range, [-1024, 3072] HU.
+        PSNR against it over the network's range, [-1024, 3072] HU. Where there is one image only,
+        the difference is taken to the reference.
 
     Returns
     -------
@@ -66,18 +67,26 @@ def draw_comparison(
     path, window = Path(path), window or WINDOWS["abdomen"]
     shape = _common_shape([*images.values(), *([] if reference is None else [reference])])
     panels = dict(images) if reference is None else {**images, "reference": reference}
-    names = list(images)
-    figure = _new_figure(len(panels) + (len(names) > 1), shape)
+    compared = _compared(list(panels), len(images))
+    figure = _new_figure(len(panels) + (compared is not None), shape)
     for axes, (name, hu) in zip(figure.axes, panels.items(), strict=False):
         axes.imshow(hu, cmap="gray", vmin=window.low, vmax=window.high)
         score = "" if reference is None or hu is reference else f"\n{_psnr_text(hu, reference)}"
         axes.set_xlabel(f"{name}{score}")
-    if len(names) > 1:
-        change = np.subtract(images[names[-1]], images[names[0]], dtype=np.float64)
-        _draw_difference(figure, change, f"{names[-1]} \N{MINUS SIGN} {names[0]}")
+    if compared:
+        minuend, subtrahend = compared
+        change = np.subtract(panels[minuend], panels[subtrahend], dtype=np.float64)
+        _draw_difference(figure, change, f"{minuend} \N{MINUS SIGN} {subtrahend}")
     figure.suptitle(_title(window, with_psnr=reference is not None))
     _save(figure, path)
     return path
+
+
+def _compared(names: list[str], images: int) -> tuple[str, str] | None:
+    """Name the two panels whose difference is drawn: of several images the last and the first."""
+    if images > 1:
+        return names[images - 1], names[0]
+    return (names[0], names[1]) if len(names) > 1 else None
 
 
 def _common_shape(images: list[HUImage]) -> tuple[int, int]:

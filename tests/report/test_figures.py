@@ -76,10 +76,17 @@ def test_a_window_of_ones_own_and_a_perfect_image(
 ) -> None:
     clean = slices["clean"]
     draw_comparison(tmp_path / "a.png", {"x": clean.copy()}, Window(0, 50), reference=clean)
-    x, reference = drawn[0].axes  # nothing to take the difference of
+    x, reference, difference, _ = drawn[0].axes
     assert x.get_xlabel() == "x\nequals the reference"
+    assert difference.get_xlabel() == "x \N{MINUS SIGN} reference"
+    assert np.all(difference.images[0].get_array() == 0)
     assert x.images[0].get_clim() == reference.images[0].get_clim() == (0, 50)
     assert drawn[0].get_suptitle().startswith("Window [0, 50] HU")
+
+
+def test_one_image_alone_has_no_difference(tmp_path: Path, drawn: list[Figure]) -> None:
+    draw_comparison(tmp_path / "a.png", {"x": np.zeros((4, 4))})
+    assert [axes.get_xlabel() for axes in drawn[0].axes] == ["x"]
 
 
 def test_a_few_wild_pixels_do_not_set_the_colour_scale(tmp_path: Path, drawn: list[Figure]) -> None:
