@@ -7,7 +7,9 @@ with what else is installed (MONAI_BUNDLE.md 8).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +17,79 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
+from torch import Tensor
+
+from ldct_clipdn.ct.hu import AIR_HU
+from ldct_clipdn.data.slices import CTSlice, FoundSlices, find_slices, read_frames
+from ldct_clipdn.errors import DataError, WriteError
+from ldct_clipdn.io.attributes import number, numbers
+from ldct_clipdn.io.dicom_read import is_dicom, read_header
+from ldct_clipdn.io.volumes import RAS_FROM_LPS, Volume, is_volume, open_volume, stem_and_suffix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LoadImageCTd"]
+__all__ = ["LoadImageCTd", "SaveImageCTd", "read_hu", "slice_items"]
 
 Item = dict[Hashable, Any]
+
+
+def slice_items(source: Path | str | None) -> list[dict[str, Any]]:
+    """List the CT slices below a folder, each as what `LoadImageCTd` and `SaveImageCTd` need.
+
+    Parameters
+    ----------
+    source
+        Folder or file; see `find_slices` for what is understood.
+
+    Returns
+    -------
+    list of dict
+        `image` and `source` (the slice's file), `frame`, and `output`, a name below the folder of
+        the results that no other slice has.
+
+    Raises
+    ------
+    DataError
+        When no folder is given, or it holds no CT slice.
+    """
+    if source is None:
+        raise DataError("no data is given", remedy="Give --dataset_dir with a folder of CT series")
+    found = find_slices(source)
+    if not found.slices:
+        why = f": {found.unused[0].path.name}: {found.unused[0].reason}" if found.unused else ""
+        raise DataError(
+            f"there is no CT slice{why}",
+            path=found.root,
+            remedy="`ldct-clipdn data check DIR` lists every file and what it is",
+        )
+    names: Counter[str] = Counter()
+    return [_item(found, one, names) for one in found.slices]
+
+
+def read_hu(path: Path, frame: int = 0) -> NDArray[np.float32]:
+    """Read one slice from its file.
+
+    Parameters
+    ----------
+    path
+        A DICOM file, a volume or a prepared slice.
+    frame
+        Which slice of a volume, from the feet up.
+
+    Returns
+    -------
+    numpy.ndarray
+        HU, float32 [H, W], padding and what lies below as air (-1024).
+
+    Raises
+    ------
+    ReadError
+        When the file cannot be read.
+    """
+    if is_volume(path):
+        return np.maximum(_last_volume(path).frame(frame), np.float32(AIR_HU))
+    return next(iter(read_frames(path)))
 
 
 class LoadImageCTd(MapTransform):
@@ -32,7 +100,7 @@ class LoadImageCTd(MapTransform):
     keys
         Entries that hold a path; the entry `frame` says which slice of a volume.
     read
-        Gives float32 [H, W] in HU, padding as air, for a path and a frame.
+        Gives float32 [H, W] in HU, padding as air, for a path and a frame; None reads the file.
     allow_missing_keys
         Let an entry be absent.
     """
@@ -40,12 +108,12 @@ class LoadImageCTd(MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        read: Callable[[Path, int], NDArray[np.float32]],
+        read: Callable[[Path, int], NDArray[np.float32]] | None = None,
         *,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.read = read
+        self.read = read or read_hu
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Item:
         """Read the entries.
@@ -65,3 +133,113 @@ class LoadImageCTd(MapTransform):
             hu = self.read(Path(item[key]), int(item.get("frame", 0)))
             item[key] = torch.from_numpy(np.array(hu, dtype=np.float32))
         return item
+
+
+class SaveImageCTd(MapTransform):
+    """Write one denoised slice as NIfTI (float32 HU), at its place in the patient.
+
+    A result for research: `ldct-clipdn denoise` is what writes DICOM series.
+
+    Parameters
+    ----------
+    keys
+        The entry with the slice, one key.
+    output_dir
+        Where to; the entry `output` names the file below it, `source` and `frame` the slice that
+        it came from.
+    """
+
+    def __init__(self, keys: KeysCollection, output_dir: Path | str) -> None:
+        super().__init__(keys)
+        self.output_dir = Path(output_dir)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
+        """Write the slice.
+
+        Parameters
+        ----------
+        data
+            Slice [1, H, W] in HU under the key.
+
+        Returns
+        -------
+        dict
+            A copy with the path of the written file under `saved`.
+
+        Raises
+        ------
+        WriteError
+            When it cannot be written.
+        """
+        path = self.output_dir / f"{data['output']}.nii.gz"
+        affine = _affine(Path(data["source"]), int(data["frame"]))
+        _write_nifti(path, data[self.keys[0]], affine)
+        return {**data, "saved": str(path)}
+
+
+@lru_cache(maxsize=1)
+def _last_volume(path: Path) -> Volume:
+    """Keep the volume whose slices are asked for one after the other."""
+    return open_volume(path)
+
+
+def _item(found: FoundSlices, one: CTSlice, names: Counter[str]) -> dict[str, Any]:
+    root = found.root if found.root.is_dir() else found.root.parent
+    folder, stem = one.path.relative_to(root).parent, stem_and_suffix(one.path)[0]
+    stem = stem.removesuffix(one.path.suffix) if one.kind != "volume" else f"{stem}_{one.frame:04d}"
+    name = str(folder / f"{stem}_denoised")
+    names[name] += 1
+    if names[name] > 1:
+        name = f"{name}_{names[name]}"
+    path = str(one.path)
+    return {"image": path, "source": path, "frame": one.frame, "output": name}
+
+
+def _affine(path: Path, frame: int) -> NDArray[np.float64]:
+    """Map (column, row, 0) of a slice to millimetres, right to left, back to front and up (RAS)."""
+    if is_volume(path):
+        return _frame_affine(_last_volume(path), frame)
+    return _header_affine(path) if is_dicom(path) else np.eye(4)
+
+
+def _frame_affine(volume: Volume, frame: int) -> NDArray[np.float64]:
+    from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+
+    turn = ornt_transform(io_orientation(volume.affine), axcodes2ornt(("L", "P", "S")))
+    affine = np.asarray(volume.affine @ inv_ornt_aff(turn, volume.stored_shape))
+    affine[:3, 3] += frame * affine[:3, 2]
+    return affine
+
+
+def _header_affine(path: Path) -> NDArray[np.float64]:
+    header = read_header(path)
+    origin, cosines = (
+        numbers(header, name) for name in ("ImagePositionPatient", "ImageOrientationPatient")
+    )
+    spacing = numbers(header, "PixelSpacing")
+    if len(origin) != 3 or len(cosines) != 6 or len(spacing) != 2:
+        return np.eye(4)
+    along_row, along_column = np.array(cosines[:3]), np.array(cosines[3:])
+    affine = np.eye(4)
+    affine[:3, 0] = along_row * spacing[1]
+    affine[:3, 1] = along_column * spacing[0]
+    affine[:3, 2] = np.cross(along_row, along_column) * (number(header, "SliceThickness") or 1.0)
+    affine[:3, 3] = origin
+    return np.asarray(RAS_FROM_LPS @ affine)
+
+
+def _write_nifti(path: Path, hu: Tensor, affine: NDArray[np.float64]) -> None:
+    import nibabel
+
+    pixels = hu.detach().cpu().numpy().astype(np.float32)[0]
+    image = nibabel.Nifti1Image(pixels.T[..., None], affine)
+    image.header.set_xyzt_units("mm")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nibabel.save(image, path)
+    except OSError as error:
+        raise WriteError(
+            f"cannot be written ({error.strerror or error})",
+            path=path,
+            remedy="Name a folder with room that you may write with --output_dir",
+        ) from error

@@ -220,7 +220,7 @@ def denoiser_in(network: nn.Module) -> CLIPDenoiser:
 def _origin() -> dict[str, str]:
     return {
         "ldct_clipdn": ldct_clipdn.__version__,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": np.__version__,
         "python": platform.python_version(),
     }

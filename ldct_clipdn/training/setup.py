@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 import torch.distributed as dist
 from monai.bundle import ConfigWorkflow
 
-from ldct_clipdn.errors import ConfigError, LdctError
+from ldct_clipdn.core.denoiser import CLIPDenoiser
+from ldct_clipdn.core.weights import open_denoiser
+from ldct_clipdn.errors import ConfigError, DataError, LdctError, WeightsError
+
+if TYPE_CHECKING:
+    from ldct_clipdn.data.mayo import TrainingSets
 
 __all__ = [
     "check_overrides",
     "claim_run_dir",
     "default_run_dir",
     "find_bundle_root",
+    "network_for",
     "report_errors_plainly",
+    "require_validation",
 ]
 
 SET_BY_MONAI: Final = {
@@ -36,6 +44,8 @@ SET_BY_MONAI: Final = {
 }
 """Ids that MONAI itself adds to a config: metadata and experiment tracking."""
 
+
+logger = logging.getLogger(__name__)
 
 _run_dirs: WeakKeyDictionary[ConfigWorkflow, str] = WeakKeyDictionary()
 
@@ -171,6 +181,61 @@ def claim_run_dir(run_dir: str, resume: bool) -> Path:
             remedy="Name a folder you may write with --run_dir",
         ) from error
     return folder
+
+
+def require_validation(sets: TrainingSets) -> None:
+    """Refuse to evaluate on nothing.
+
+    Parameters
+    ----------
+    sets
+        What was found.
+
+    Raises
+    ------
+    DataError
+        When there is no slice to validate on.
+    """
+    if not sets.validation:
+        raise DataError(
+            "there is nothing to evaluate on: all slices belong to one patient",
+            remedy="Give --validation_dir with other patients, or name some with --test_patients",
+        )
+
+
+def network_for(weights: str | Path, otherwise: CLIPDenoiser) -> CLIPDenoiser:
+    """Load the weights that are to be used or evaluated.
+
+    Parameters
+    ----------
+    weights
+        As for `load_denoiser`; `none` takes the network as it is.
+    otherwise
+        The network for `none`: for tests, and for servers that send weights later.
+
+    Returns
+    -------
+    CLIPDenoiser
+        In evaluation mode where weights were loaded.
+
+    Raises
+    ------
+    WeightsError
+        When the file is not there or is no denoiser's.
+    """
+    if str(weights).lower() == "none":
+        logger.warning("No weights are loaded: what comes out means nothing")
+        return otherwise
+    if str(weights) != "default" and not Path(weights).is_file():
+        raise WeightsError(
+            "there is no such weights file",
+            path=weights,
+            remedy="Name one with --weights, such as RUN_DIR/best.pt of a training; `ldct-clipdn "
+            "weights export RUN_DIR/best.pt models/model.pt` makes it the bundle's own",
+        )
+    network, info = open_denoiser(weights)
+    logger.info("Weights: %s (%s)", info.name, info.encoder)
+    return network
 
 
 def _rank() -> int:

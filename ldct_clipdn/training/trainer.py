@@ -12,6 +12,7 @@ from typing import Final
 import torch
 import torch.distributed as dist
 from ignite.engine import Events
+from ignite.handlers import ProgressBar
 from monai.engines import Evaluator, SupervisedTrainer
 
 from ldct_clipdn.core.denoiser import FeatureAugmentation
@@ -20,7 +21,7 @@ from ldct_clipdn.training.checkpoint import RunState, denoiser_in
 from ldct_clipdn.training.progress import TrainProgress
 from ldct_clipdn.training.validation import ValidationLog
 
-__all__ = ["Interruption", "run_evaluation", "run_training"]
+__all__ = ["Interruption", "run_evaluation", "run_inference", "run_training"]
 
 INTERRUPTED: Final = 130
 """Exit code of a run that was interrupted, as shells give it."""
@@ -148,6 +149,21 @@ def run_evaluation(evaluator: Evaluator, validation_log: ValidationLog) -> None:
     validation_log.begin(0)
     evaluator.run()
     logger.info("%s", validation_log.summary())
+
+
+def run_inference(evaluator: Evaluator, output_dir: str) -> None:
+    """Denoise every slice of a data set, with a progress bar.
+
+    Parameters
+    ----------
+    evaluator
+        A MONAI evaluator whose postprocessing saves.
+    output_dir
+        Where it saves to.
+    """
+    ProgressBar(desc="denoising").attach(evaluator)
+    evaluator.run()
+    logger.info("%d slices in HU: %s", evaluator.state.iteration, output_dir)
 
 
 def _record(
