@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ldct_clipdn.data.cache import Cache, Source, open_cache
 from ldct_clipdn.data.doses import DosePair, match_doses
-from ldct_clipdn.data.problems import find_problems, require_sound, unreadable
+from ldct_clipdn.data.problems import doubtful, find_problems, require_sound, unreadable
 from ldct_clipdn.data.slices import CTSlice, FoundSlices, find_slices, read_frames, source_files
 from ldct_clipdn.errors import ConfigError, DataError
 
@@ -54,6 +54,16 @@ class TrainingSets:
     training: list[Item]
     validation: list[Item]
     cache: Cache
+
+    def __str__(self) -> str:
+        kinds = Counter(one["set"] for one in self.validation)
+        patients = sorted({one["patient"] for one in self.training})
+        judged = sorted({one["patient"] for one in self.validation})
+        return (
+            f"training: {len(self.training)} slices of {len(patients)} patients; validation: "
+            f"{kinds[SYNTHETIC]} with synthetic noise, {kinds[LOW_DOSE]} real pairs"
+            f"{' of ' if judged else ''}{', '.join(judged)}"
+        )
 
     def read(self, path: Path, frame: int = 0) -> NDArray[np.float32]:
         """Read one slice.
@@ -130,7 +140,9 @@ def training_sets(
         _check(others, strict=strict)
         held_out = list(others.slices)
         training = _apart(found, held_out, _names(test_patients))
-    return _cached(training, held_out, Path(cache_dir), validation_slices, strict=strict)
+    sets = _cached(training, held_out, Path(cache_dir), validation_slices, strict=strict)
+    log.info("%s", sets)
+    return sets
 
 
 def split_by_patient(
@@ -156,13 +168,12 @@ def split_by_patient(
         When a test patient that is no default is not there, or none is left to train on.
     """
     patients = sorted({one.patient for one in slices})
-    if len(patients) == 1:
+    if len(patients) < 2:
         return list(slices), []
     names = _names(test_patients)
     absent = sorted(names - set(patients))
     if absent == [TEST_PATIENT]:
-        names = (names & set(patients)) or set(patients[-max(1, len(patients) // HELD_OUT) :])
-        log.info("held out for validation: %s", ", ".join(sorted(names)))
+        names = (names & set(patients)) or set(patients[HELD_OUT - 1 :: HELD_OUT] or patients[-1:])
     elif absent:
         raise DataError(
             f"no patient is called {', '.join(absent)}",
@@ -221,8 +232,9 @@ def _cached(
     synthetic = _spread([one for one in held_out if one.dose == "normal"], limit, _group)
     pairs = _spread(match_doses(held_out).pairs, limit, _pair_group)
     used = [*clean, *synthetic, *(one for pair in pairs for one in pair)]
-    cache = open_cache(cache_dir, _sources(used), read_frames)
-    problems = unreadable(cache.unreadable)
+    doubts: dict[Path, str] = {}
+    cache = open_cache(cache_dir, _sources(used), lambda path: read_frames(path, doubts))
+    problems = [*unreadable(cache.unreadable), *doubtful(doubts)]
     require_sound(problems, cache_dir, strict=strict)
     for one in problems:
         log.warning("%s", one.line(cache_dir))

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from ldct_clipdn.data.doses import DosePairs
     from ldct_clipdn.data.slices import CTSlice, FoundSlices
 
-__all__ = ["Problem", "find_problems", "require_sound"]
+__all__ = ["Problem", "doubtful", "find_problems", "require_sound", "unreadable"]
 
 NAMES_SHOWN: Final = 3
 
 ProblemKind = Literal[
-    "unreadable", "missing pair", "unequal counts", "matrix sizes", "empty folder"
+    "unreadable",
+    "doubtful values",
+    "missing pair",
+    "unequal counts",
+    "matrix sizes",
+    "empty folder",
 ]
 
 
@@ -113,6 +118,32 @@ def unreadable(reasons: Mapping[Path, str]) -> list[Problem]:
             tuple(paths),
         )
         for reason, paths in sorted(by_reason.items())
+    ]
+
+
+def doubtful(doubts: Mapping[Path, str]) -> list[Problem]:
+    """Describe files whose values seem to be no HU.
+
+    Parameters
+    ----------
+    doubts
+        Why, for each file.
+
+    Returns
+    -------
+    list of Problem
+        One for all of them; none where there are none.
+    """
+    if not doubts:
+        return []
+    paths = tuple(doubts)
+    return [
+        Problem(
+            "doubtful values",
+            f"{_count(paths, 'file')} may hold no HU: {doubts[paths[0]]}",
+            "Rescale them to HU where they are not",
+            paths,
+        )
     ]
 
 

@@ -19,7 +19,7 @@ from ldct_clipdn.io.dicom_read import read_header, read_slice
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.geometry import along_normal
 from ldct_clipdn.io.scan import Instance, Scan, Unused
-from ldct_clipdn.io.volumes import data_files, is_volume, open_volume, stem_and_suffix
+from ldct_clipdn.io.volumes import data_files, hu_doubt, is_volume, open_volume, stem_and_suffix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +31,9 @@ PREPARED: Final = re.compile(r"^(?P<patient>.+)_(?P<index>\d+)_(?P<role>target|i
 
 PREPARED_RANGE: Final = HURange(-1024.0, 3072.0)
 """HU that prepared slices hold as 0 and 1."""
+
+PREPARED_LIMIT: Final = 8.0
+"""No HU, metal included, goes beyond this on that scale."""
 
 PROJECTIONS: Final = "projections"
 """In the name of a TCIA folder: some 30,000 files of raw measurements per patient, no images."""
@@ -140,13 +143,15 @@ def find_slices(root: Path | str) -> FoundSlices:
     return FoundSlices(root, tuple(sorted(slices, key=_order)), tuple(unused))
 
 
-def read_frames(path: Path) -> Iterator[NDArray[np.float32]]:
+def read_frames(path: Path, doubts: dict[Path, str] | None = None) -> Iterator[NDArray[np.float32]]:
     """Read all slices of one file.
 
     Parameters
     ----------
     path
         A file that `find_slices` found.
+    doubts
+        Takes a sentence for a file that seems to hold no HU, once it is read to its end.
 
     Yields
     ------
@@ -159,8 +164,12 @@ def read_frames(path: Path) -> Iterator[NDArray[np.float32]]:
     ReadError
         When the file cannot be read.
     """
+    low, high = np.inf, -np.inf
     for hu in _frames(path):
+        low, high = min(low, float(hu.min())), max(high, float(hu.max()))
         yield np.maximum(hu, np.float32(AIR_HU))
+    if doubts is not None and is_volume(path) and (doubt := hu_doubt(low, high)):
+        doubts[path] = doubt
 
 
 def source_files(path: Path) -> tuple[Path, ...]:
@@ -181,7 +190,7 @@ def source_files(path: Path) -> tuple[Path, ...]:
 
 def _frames(path: Path) -> Iterator[NDArray[np.float32]]:
     if path.suffix == ".npy":
-        yield PREPARED_RANGE.from_unit(_load_prepared(path).astype(np.float32))
+        yield _prepared_hu(path)
     elif is_volume(path):
         yield from open_volume(path).frames()
     else:
@@ -275,6 +284,17 @@ def _prepared_slice(path: Path, name: re.Match[str]) -> CTSlice:
         place=float(name["index"]),
         shape=(values.shape[0], values.shape[1]),
     )
+
+
+def _prepared_hu(path: Path) -> NDArray[np.float32]:
+    unit = _load_prepared(path).astype(np.float32)
+    if not (np.isfinite(unit).all() and np.abs(unit).max() <= PREPARED_LIMIT):
+        raise ReadError(
+            f"values from {unit.min():g} to {unit.max():g} are not in (HU + 1024) / 4096",
+            path=path,
+            remedy="Prepare it again",
+        )
+    return PREPARED_RANGE.from_unit(unit)
 
 
 def _load_prepared(path: Path) -> NDArray[np.floating]:

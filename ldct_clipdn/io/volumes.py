@@ -16,7 +16,15 @@ from ldct_clipdn.errors import ReadError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SUFFIXES", "Volume", "data_files", "is_volume", "open_volume", "stem_and_suffix"]
+__all__ = [
+    "SUFFIXES",
+    "Volume",
+    "data_files",
+    "hu_doubt",
+    "is_volume",
+    "open_volume",
+    "stem_and_suffix",
+]
 
 NIFTI: Final = (".nii", ".nii.gz")
 DETACHED: Final = (".mhd", ".nhdr")
@@ -149,9 +157,7 @@ class Volume:
         """
         ends = np.array([self.stored.min(), self.stored.max()], dtype=np.float64)
         low, high = sorted(ends * self.slope + self.intercept)
-        if low < AIR_IS_BELOW_HU:
-            return ""
-        return f"values run from {low:g} to {high:g} and none is air (-1000 HU): perhaps no HU"
+        return hu_doubt(low, high)
 
     @cached_property
     def _orientation(self) -> NDArray[np.float64]:
@@ -172,6 +178,24 @@ class Volume:
         sizes = np.linalg.norm(self.affine[:3, :3], axis=0)
         left, back, up = (float(sizes[axis]) for axis in self._axes)
         return left, back, up
+
+
+def hu_doubt(low: float, high: float) -> str:
+    """Say why values seem to be no HU.
+
+    Parameters
+    ----------
+    low, high
+        Smallest and largest value of an image.
+
+    Returns
+    -------
+    str
+        One sentence; empty where there is no doubt.
+    """
+    if low < AIR_IS_BELOW_HU:
+        return ""
+    return f"values run from {low:g} to {high:g} and none is air (-1000 HU): perhaps no HU"
 
 
 def stem_and_suffix(path: Path) -> tuple[str, str]:
