@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ldct_clipdn.core.noise import add_published_noise as add_published_noise
     from ldct_clipdn.core.weights import load_denoiser as load_denoiser
     from ldct_clipdn.ct.hu import HURange as HURange
+    from ldct_clipdn.ct.quality import QualityRecord as QualityRecord
+    from ldct_clipdn.ct.quality import assess_quality as assess_quality
     from ldct_clipdn.errors import LdctError as LdctError
     from ldct_clipdn.inference.denoise import denoise_hu as denoise_hu
 
@@ -28,6 +30,8 @@ _HOMES = {
     "LdctError": "errors",
     "RunOptions": "batch.run",
     "add_published_noise": "core.noise",
+    "QualityRecord": "ct.quality",
+    "assess_quality": "ct.quality",
     "build_denoiser": "core.denoiser",
     "denoise_hu": "inference.denoise",
     "denoise_study": "batch.run",
@@ -38,8 +42,10 @@ __all__ = [
     "CLIPDenoiser",
     "HURange",
     "LdctError",
+    "QualityRecord",
     "RunOptions",
     "add_published_noise",
+    "assess_quality",
     "build_denoiser",
     "denoise_hu",
     "denoise_study",

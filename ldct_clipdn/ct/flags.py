@@ -1,0 +1,171 @@
+"""What a measurement should make a person look at, in words; thresholds are project choices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ldct_clipdn.ct.quality_record import QualityRecord
+
+__all__ = ["Expected", "Flag", "FlagCode", "Thresholds", "find_flags"]
+
+FlagCode = Literal[
+    "NONFINITE",
+    "MISSING_SLICES",
+    "OUT_OF_DISTRIBUTION",
+    "LOW_NOISE_INPUT",
+    "NOISE_OFF_TARGET",
+    "HU_BIAS",
+    "BLUR",
+    "STRUCTURE_IN_RESIDUAL",
+    "TEXTURE_SHIFT",
+]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When something is flagged (DICOM.md D.4): choices of this project and no standard.
+
+    Parameters
+    ----------
+    soft_bias_hu
+        Largest mean change of soft tissue in HU, beyond twice its standard error.
+    other_bias_hu
+        The same of lung, fat and bone.
+    texture_shift
+        Largest relative change of the average frequency of the noise.
+    edge_ratio
+        Least sharpness of the skin's edge, in units of what it was.
+    structure
+        Largest correlation of the change with the edges of the anatomy. Real noise (quarter minus
+        full dose, both kernels of Mayo L192) stays below 0.01, a Gaussian blur of one pixel
+        reaches 0.05 to 0.3.
+    target_deviation
+        Largest relative deviation of the noise from the target.
+    """
+
+    soft_bias_hu: float = 2.0
+    other_bias_hu: float = 3.0
+    texture_shift: float = 0.2
+    edge_ratio: float = 0.9
+    structure: float = 0.05
+    target_deviation: float = 0.1
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What was known before the measurement.
+
+    Parameters
+    ----------
+    slices
+        Images of the series; None where they are as many as were measured.
+    target_hu
+        Noise that was aimed at in HU; None where no noise was.
+    noise_hu
+        Lowest and highest noise in HU that the weights were trained for; None where unknown.
+    unusual
+        What else about the series lies outside of what the weights were trained for, one line each.
+    """
+
+    slices: int | None = None
+    target_hu: float | None = None
+    noise_hu: tuple[float, float] | None = None
+    unusual: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One finding.
+
+    Parameters
+    ----------
+    code
+        Short name, DICOM.md D.4.
+    text
+        What it means, for the person who looks at the images.
+    value
+        What was measured; None where the flag is no matter of degree.
+    threshold
+        What it was compared with.
+    """
+
+    code: FlagCode
+    text: str
+    value: float | None = None
+    threshold: float | None = None
+
+
+def find_flags(record: QualityRecord) -> tuple[Flag, ...]:
+    """Compare a series' measurements with the thresholds.
+
+    Parameters
+    ----------
+    record
+        With everything but its flags.
+
+    Returns
+    -------
+    tuple of Flag
+        None means that nothing was found automatically, and never that the images are safe.
+    """
+    return (*_input_flags(record), *_bias_flags(record), *_image_flags(record))
+
+
+def _input_flags(record: QualityRecord) -> Iterator[Flag]:
+    expected, noise = record.expected, record.noise_before
+    if record.nonfinite:
+        yield Flag(
+            "NONFINITE", "Some pixels came out as no number at all.", float(record.nonfinite), 0.0
+        )
+    missing = (expected.slices or record.slices) - record.slices
+    if missing > 0:
+        text = f"{missing} of {expected.slices} images of this series are missing."
+        yield Flag("MISSING_SLICES", text, float(missing), 0.0)
+    for line in expected.unusual:
+        yield Flag("OUT_OF_DISTRIBUTION", f"The network was not trained for this: {line}.")
+    if noise and expected.noise_hu and noise.hu > expected.noise_hu[1]:
+        text = "The images are noisier than any that the network was trained for."
+        yield Flag("OUT_OF_DISTRIBUTION", text, noise.hu, expected.noise_hu[1])
+    if noise and expected.noise_hu and noise.hu < expected.noise_hu[0]:
+        text = "There is little noise in these images: denoising can only take detail away."
+        yield Flag("LOW_NOISE_INPUT", text, noise.hu, expected.noise_hu[0])
+
+
+def _bias_flags(record: QualityRecord) -> Iterator[Flag]:
+    limits = record.thresholds
+    for name, bias in record.bias.items():
+        limit = limits.soft_bias_hu if name == "soft" else limits.other_bias_hu
+        if bias and bias.is_judged and abs(bias.hu) - 2 * bias.error_hu > limit:
+            tissue = "soft tissue" if name == "soft" else name
+            way = "higher" if bias.hu > 0 else "lower"
+            text = f"HU values of {tissue} are {way} than in the original images on average."
+            yield Flag("HU_BIAS", text, bias.hu, limit)
+
+
+def _image_flags(record: QualityRecord) -> Iterator[Flag]:
+    limits = record.thresholds
+    if record.edge_ratio is not None and record.edge_ratio < limits.edge_ratio:
+        text = "Edges are less sharp than in the original images."
+        yield Flag("BLUR", text, record.edge_ratio, limits.edge_ratio)
+    if record.structure is not None and record.structure > limits.structure:
+        text = (
+            "What was removed follows the outlines of the anatomy, so some of it was anatomy and "
+            "not noise. Look at the difference image."
+        )
+        yield Flag("STRUCTURE_IN_RESIDUAL", text, record.structure, limits.structure)
+    if record.nps_shift is not None and abs(record.nps_shift) > limits.texture_shift:
+        way = "coarser, smoother" if record.nps_shift < 0 else "finer"
+        text = f"The remaining noise has another, {way} texture than in the original images."
+        yield Flag("TEXTURE_SHIFT", text, record.nps_shift, limits.texture_shift)
+    yield from _target_flags(record)
+
+
+def _target_flags(record: QualityRecord) -> Iterator[Flag]:
+    target, noise = record.expected.target_hu, record.noise_after
+    if target and noise and abs(noise.hu / target - 1) > record.thresholds.target_deviation:
+        way = "more" if noise.hu > target else "less"
+        text = f"There is {way} noise left than the {target:.1f} HU that were aimed at."
+        yield Flag("NOISE_OFF_TARGET", text, noise.hu, target)
