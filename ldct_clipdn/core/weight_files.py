@@ -200,8 +200,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return content, json.loads(metadata.get(METADATA_KEY, "{}"))
-    except (SafetensorError, ValueError, OSError) as error:
+        return content, dict(json.loads(metadata.get(METADATA_KEY, "{}")))
+    except (SafetensorError, TypeError, ValueError, OSError) as error:
         raise _damaged(path, f"a damaged or truncated safetensors file ({error})") from error
 
 

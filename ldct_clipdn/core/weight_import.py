@@ -1,0 +1,187 @@
+"""What a weights file is; and weights put where they are to be used: imported, or promoted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from ldct_clipdn.core.denoiser import DenoiserConfig
+from ldct_clipdn.core.weight_checks import encoder_of, encoder_state, is_denoiser, visual_tower
+from ldct_clipdn.core.weight_files import (
+    WeightsFile,
+    file_sha256,
+    known_weights,
+    read_weights_file,
+    write_weights_file,
+)
+from ldct_clipdn.core.weight_store import find_weights, stored_weights, weights_folder
+from ldct_clipdn.core.weights import load_denoiser, open_denoiser, save_denoiser
+from ldct_clipdn.errors import ConfigError, WeightsError
+
+__all__ = ["WeightsReport", "export_denoiser", "identify_weights", "import_weights"]
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """What a weights file turned out to be.
+
+    Parameters
+    ----------
+    path
+        The file.
+    sha256
+        Of its bytes.
+    form
+        `safetensors`, `torchscript` or `checkpoint`.
+    kind
+        `denoiser`: can denoise. `encoder`: can start a training.
+    what
+        Encoder, width and origin, in words.
+    known_as
+        Name in the table of known weights; empty where its SHA-256 is not there.
+    """
+
+    path: Path
+    sha256: str
+    form: str
+    kind: Literal["denoiser", "encoder"]
+    what: str
+    known_as: str
+
+
+def identify_weights(weights: str | Path, *, trust_torchscript: bool = False) -> WeightsReport:
+    """Check a weights file as strictly as loading does, and say what it is.
+
+    Parameters
+    ----------
+    weights
+        A file, or the name of imported weights.
+    trust_torchscript
+        As for `read_weights_file`.
+
+    Returns
+    -------
+    WeightsReport
+        What it is.
+
+    Raises
+    ------
+    WeightsError
+        When it is neither exactly a denoiser nor exactly a CLIP ResNet's visual encoder.
+    """
+    file = read_weights_file(find_weights(weights), trust_torchscript=trust_torchscript)
+    known = (name for name, entry in known_weights().items() if entry["sha256"] == file.sha256)
+    if is_denoiser(file):
+        kind: Literal["denoiser", "encoder"] = "denoiser"
+        what = open_denoiser(file.path)[1].encoder
+    else:
+        kind, encoder = "encoder", encoder_of(file)
+        encoder_state(file, DenoiserConfig(encoder=encoder))
+        what = f"visual encoder of a CLIP {encoder}"
+    return WeightsReport(file.path, file.sha256, file.form, kind, what, next(known, ""))
+
+
+def import_weights(
+    path: Path, name: str | None = None, *, trust_torchscript: bool = False
+) -> WeightsReport:
+    """Check a file and copy it into the weights folder, so that its name serves from then on.
+
+    A TorchScript archive of unknown SHA-256 is kept as safetensors, which need no trust.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        What it is to be called; None takes the known name, else the file's own, without ending.
+    trust_torchscript
+        As for `read_weights_file`.
+
+    Returns
+    -------
+    WeightsReport
+        Of the file in the weights folder.
+
+    Raises
+    ------
+    ConfigError
+        When the name cannot be one, or other weights have it.
+    WeightsError
+        When the file is no weights file, or cannot be copied.
+    """
+    report = identify_weights(path, trust_torchscript=trust_torchscript)
+    name = name or (Path(report.known_as).stem if report.known_as else report.path.stem)
+    if name.startswith(".") or len(Path(name).parts) != 1 or Path(name).suffix:
+        raise ConfigError(f"weights cannot be named {name!r}", remedy="Give a plain word")
+    convert = report.form == "torchscript" and not report.known_as
+    target = weights_folder() / f"{name}{'.safetensors' if convert else report.path.suffix}"
+    taken = stored_weights(name)
+    if taken and (convert or taken != target or file_sha256(taken) != report.sha256):
+        raise ConfigError(
+            f"there are weights named {name!r} already",
+            path=taken,
+            remedy="Give another --name, or remove that file",
+        )
+    if convert:
+        file = read_weights_file(report.path, trust_torchscript=True)
+        write_weights_file(target, visual_tower(file), {"origin": _origin(file)})
+    else:
+        _copy(report.path, target)
+    return identify_weights(name)
+
+
+def export_denoiser(source: str | Path, target: Path) -> WeightsReport:
+    """Promote a run's checkpoint to weights alone, and check what was written.
+
+    Parameters
+    ----------
+    source
+        A run's `best.pt` or `last.pt`, or any other denoiser.
+    target
+        `.safetensors` (keeps the configuration) or `.pt` (a bare state dict, as MONAI's bundles
+        have it).
+
+    Returns
+    -------
+    WeightsReport
+        Of the new file.
+
+    Raises
+    ------
+    ConfigError
+        When `target` has another ending.
+    WeightsError
+        When `source` is no denoiser, or the new file does not load back to the same tensors.
+    """
+    file = read_weights_file(find_weights(source))
+    model, _ = open_denoiser(file.path)
+    save_denoiser(model, target, {k: v for k, v in file.extra.items() if k != "config"})
+    written = load_denoiser(target).state_dict()
+    for key, value in model.state_dict().items():
+        if not torch.equal(written[key], value):
+            raise WeightsError(f"{key} was not written as it is", path=target)
+    return identify_weights(target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise WeightsError(
+            f"cannot be written ({error.strerror or error})",
+            path=target,
+            remedy="Check rights and free space, or name a folder in LDCT_CLIPDN_WEIGHTS",
+        ) from error
+
+
+def _origin(file: WeightsFile) -> str:
+    return f"{file.path.name}, TorchScript archive of SHA-256 {file.sha256}"

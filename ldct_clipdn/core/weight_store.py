@@ -1,0 +1,130 @@
+"""The user's own weights folder: what is imported there can be asked for by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from ldct_clipdn.core.weight_files import known_weights
+from ldct_clipdn.errors import WeightsError
+
+__all__ = [
+    "FOLDER_VARIABLE",
+    "find_weights",
+    "stored_encoder",
+    "stored_files",
+    "stored_weights",
+    "weights_folder",
+]
+
+FOLDER_VARIABLE: Final = "LDCT_CLIPDN_WEIGHTS"
+"""Environment variable that names the weights folder."""
+
+SUFFIXES: Final = (".safetensors", ".pt", ".pth")
+
+
+def weights_folder() -> Path:
+    """Say where imported weights lie.
+
+    Returns
+    -------
+    pathlib.Path
+        `$LDCT_CLIPDN_WEIGHTS`, else `ldct_clipdn/weights` in the user's data folder
+        (`$XDG_DATA_HOME`, else `~/.local/share`). It need not exist.
+    """
+    if named := os.environ.get(FOLDER_VARIABLE):
+        return Path(named)
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "ldct_clipdn" / "weights"
+
+
+def stored_files() -> list[Path]:
+    """List the imported weights.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Sorted by name.
+    """
+    folder = weights_folder()
+    if not folder.is_dir():
+        return []
+    return sorted(
+        one for one in folder.iterdir() if one.suffix in SUFFIXES and not one.name.startswith(".")
+    )
+
+
+def stored_weights(name: str) -> Path | None:
+    """Look up imported weights.
+
+    Parameters
+    ----------
+    name
+        File name, with or without its ending.
+
+    Returns
+    -------
+    pathlib.Path or None
+        The file.
+    """
+    return next((one for one in stored_files() if name in (one.name, one.stem)), None)
+
+
+def stored_encoder(encoder: str, tag: str) -> Path | None:
+    """Look up an imported file of a known encoder.
+
+    Parameters
+    ----------
+    encoder
+        Such as `RN50`.
+    tag
+        Of open_clip, such as `openai`.
+
+    Returns
+    -------
+    pathlib.Path or None
+        The file.
+    """
+    names = (
+        name
+        for name, entry in known_weights().items()
+        if (entry["encoder"], entry.get("tag")) == (encoder, tag)
+    )
+    return next((path for name in names if (path := stored_weights(name))), None)
+
+
+def find_weights(weights: str | Path) -> Path:
+    """Turn a name or file name into a file.
+
+    Parameters
+    ----------
+    weights
+        A file, or the name of imported weights; a file that is there goes first.
+
+    Returns
+    -------
+    pathlib.Path
+        The file; where `weights` is no bare name, it may not exist.
+
+    Raises
+    ------
+    WeightsError
+        When there are no weights of that name.
+    """
+    path = Path(weights)
+    if path.is_file() or len(path.parts) != 1:
+        return path
+    if stored := stored_weights(path.name):
+        return stored
+    if path.name == "default":
+        raise WeightsError(
+            "this version comes without default weights",
+            remedy="Name a file with --weights (Python: weights=...); README.md says how to train",
+        )
+    if path.suffix:
+        return path
+    raise WeightsError(
+        f"there are no weights named {path.name!r}",
+        remedy="Name a file, or one of `ldct-clipdn weights list`",
+    )
