@@ -19,7 +19,11 @@ __all__ = ["add_parser", "run"]
 EXIT_UNFIT: Final = 1
 EXIT_NOTHING: Final = 3
 
-DESCRIPTION = """Say what CT slices lie in DIR: patients, doses, kernels, thickness and pairs, what
+HEADINGS: Final = ("patient", "kernel", "thickness", "matrix", "normal", "low", "pairs")
+
+LONGEST_NAME: Final = 28
+
+DESCRIPTION: Final = """Say what CT slices lie in DIR: patients, doses, kernels, thickness and pairs, what
 is missing or unreadable, and what to do. Understood are the 2016 AAPM challenge, TCIA's
 LDCT-and-Projection-data, slices prepared as L506_0_target.npy and L506_0_input.npy, and any folder
 of CT DICOM, NIfTI, NRRD, MHA or MHD, which counts as normal dose. Exit code 0: can be trained on;
@@ -124,7 +128,7 @@ def _row(one: Group) -> tuple[str, ...]:
 
 def _short(name: str) -> str:
     """Keep both ends of a long name."""
-    return name if len(name) <= NAME_LENGTH else f"{name[:12]}..{name[-10:]}"
+    return name if len(name) <= LONGEST_NAME else f"{name[:12]}..{name[-10:]}"
 
 
 def _summary(survey: Survey) -> str:
