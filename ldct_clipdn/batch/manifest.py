@@ -202,14 +202,14 @@ def relative_name(path: Path, source: Path) -> str:
     path
         The file.
     source
-        The input: a folder, or the file itself.
+        The input: a folder, or a file (an image, a zip archive, a DICOMDIR).
 
     Returns
     -------
     str
-        Relative, with `/`.
+        Relative to the input folder, or to that of the input file, with `/`.
     """
-    return path.name if path == source else path.relative_to(source).as_posix()
+    return path.relative_to(source if source.is_dir() else source.parent).as_posix()
 
 
 def unused_series(unused: Iterable[Unused], known: Iterable[str]) -> list[SeriesRecord]:

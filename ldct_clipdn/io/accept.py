@@ -15,7 +15,7 @@ from pydicom.uid import (
 
 from ldct_clipdn.errors import DecodeError, ReadError
 from ldct_clipdn.io.attributes import items, number, text, texts
-from ldct_clipdn.io.codecs import lossy_method, pixel_layout
+from ldct_clipdn.io.codecs import lossy_method
 from ldct_clipdn.io.codes import (
     LOSSY_COMPRESSION,
     PROCESSING_EQUIPMENT,
@@ -25,6 +25,7 @@ from ldct_clipdn.io.codes import (
     read_codes,
 )
 from ldct_clipdn.io.dicom_read import rescale
+from ldct_clipdn.io.layout import pixel_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable

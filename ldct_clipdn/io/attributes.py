@@ -155,8 +155,7 @@ def items(header: Dataset, name: str | BaseTag) -> list[Dataset]:
         Empty where the sequence is absent, empty or no sequence.
     """
     try:
-        element: Any = header[name] if name in header else None
-        value = [] if element is None else element.value
+        value: Any = header[name].value if name in header else None
         return [item for item in value or [] if isinstance(item, pydicom.Dataset)]
     except VALUE_ERRORS:
         return []

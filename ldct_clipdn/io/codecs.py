@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from pydicom import dcmread
-from pydicom.encaps import generate_fragments
+from pydicom.encaps import generate_fragments, get_frame
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
     UID,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
     JPEGLSNearLossless,
+    RLELossless,
 )
 
 from ldct_clipdn.errors import DecodeError
-from ldct_clipdn.io.attributes import VALUE_ERRORS, number, text
+from ldct_clipdn.io.attributes import VALUE_ERRORS, text
+from ldct_clipdn.io.codestream import check_head, check_sign, read_head
+from ldct_clipdn.io.files import open_file
+from ldct_clipdn.io.layout import PixelLayout, pixel_layout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
 __all__ = [
-    "PixelLayout",
     "compression_ratio",
     "decode_stored",
     "lossy_method",
-    "pixel_layout",
     "transfer_syntax",
 ]
 
@@ -47,43 +54,26 @@ LOSSY_METHODS: Final = {
 PERHAPS_LOSSLESS: Final = (JPEGLSNearLossless, JPEG2000, HTJ2K)
 """Lossy syntaxes that may hold lossless data: a header that says so is believed."""
 
-MAX_PIXELS: Final = 2**26
-"""No CT slice has more; a header that says so must not make us allocate them."""
+ENCAPSULATED_UNCOMPRESSED: Final = UID("1.2.840.10008.1.2.1.98")
+
+DECODERS: Final = {
+    RLELossless: "pydicom",
+    JPEGLossless: "gdcm",
+    JPEGLosslessSV1: "gdcm",
+    JPEGLSLossless: "pyjpegls",
+    JPEGLSNearLossless: "pyjpegls",
+    JPEG2000Lossless: "pylibjpeg",
+    JPEG2000: "pylibjpeg",
+    HTJ2KLossless: "pylibjpeg",
+    HTJ2KLosslessRPCL: "pylibjpeg",
+    HTJ2K: "pylibjpeg",
+}
+"""One decoder for each syntax, so that a file gives the same values wherever it is read.
+
+For these syntaxes `pylibjpeg` decodes by OpenJPEG; its GPL part, were it installed, is never asked.
+"""
 
 DECODER_ERRORS: Final = (*VALUE_ERRORS, RuntimeError, MemoryError)
-
-
-@dataclass(frozen=True)
-class PixelLayout:
-    """How the stored values of one image lie in their 16-bit words.
-
-    Parameters
-    ----------
-    rows, columns
-        Size.
-    bits
-        BitsStored, 1 to 16.
-    high_bit
-        Position of the highest bit, counted from 0.
-    signed
-        Whether values are two's complement.
-    """
-
-    rows: int
-    columns: int
-    bits: int
-    high_bit: int
-    signed: bool
-
-    @property
-    def low(self) -> int:
-        """Lowest value that can be stored."""
-        return -(1 << (self.bits - 1)) if self.signed else 0
-
-    @property
-    def high(self) -> int:
-        """Highest value that can be stored."""
-        return self.low + (1 << self.bits) - 1
 
 
 def transfer_syntax(header: Dataset) -> UID:
@@ -137,44 +127,10 @@ def compression_ratio(path: Path, layout: PixelLayout) -> float:
     float
         Bytes before over bytes after.
     """
-    ds = dcmread(path, specific_tags=["PixelData"])
+    with open_file(path) as file:
+        ds = dcmread(file, specific_tags=["PixelData"])
     compressed = sum(len(fragment) for fragment in generate_fragments(ds.PixelData))
     return 2 * layout.rows * layout.columns / max(1, compressed)
-
-
-def pixel_layout(header: Dataset) -> PixelLayout:
-    """Read and check how the pixels of a CT image are stored.
-
-    Parameters
-    ----------
-    header
-        The image's header.
-
-    Returns
-    -------
-    PixelLayout
-        What the header says.
-
-    Raises
-    ------
-    DecodeError
-        When it says nothing, or something no CT slice can be; without a path.
-    """
-    names = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
-    found = {name: number(header, name) for name in names}
-    missing = [name for name, value in found.items() if value is None]
-    if missing:
-        raise DecodeError(f"the header has no {' and no '.join(missing)}")
-    rows, columns, allocated, bits, high_bit, sign = (int(value or 0) for value in found.values())
-    if rows < 1 or columns < 1 or rows * columns > MAX_PIXELS:
-        raise DecodeError(f"{rows} x {columns} pixels are no CT slice")
-    if allocated != 16:
-        raise DecodeError(f"pixels of {allocated} bits are too coarse or too large for HU, need 16")
-    if not (1 <= bits <= high_bit + 1 <= 16) or sign not in (0, 1):
-        raise DecodeError(
-            f"BitsStored {bits}, HighBit {high_bit}, PixelRepresentation {sign} do not fit together"
-        )
-    return PixelLayout(rows, columns, bits, high_bit, bool(sign))
 
 
 def decode_stored(ds: Dataset, path: Path) -> NDArray[np.int32]:
@@ -216,26 +172,49 @@ def decode_stored(ds: Dataset, path: Path) -> NDArray[np.int32]:
 
 
 def _decode(ds: Dataset, layout: PixelLayout) -> NDArray[np.generic]:
-    """Decode by pydicom, after the checks that no decoder makes (data/quirks/README.md)."""
+    """Decode one frame, after the checks that no decoder makes (data/quirks/README.md)."""
     pixels = ds.get("PixelData")
     if not pixels:
         raise DecodeError("there is no pixel data")
-    encapsulated = transfer_syntax(ds).is_encapsulated
+    syntax = transfer_syntax(ds)
+    if syntax.is_encapsulated:
+        frame = get_frame(pixels, 0, number_of_frames=1)
+        if syntax != ENCAPSULATED_UNCOMPRESSED:
+            return _decompressed(ds, frame, layout)
+        pixels = frame
     needed = 2 * layout.rows * layout.columns
-    if not encapsulated and len(pixels) < needed:
+    if len(pixels) < needed:
         raise DecodeError(
             f"the pixel data are shorter than Rows x Columns ({len(pixels)} of {needed} bytes)",
             remedy="Fetch the file again",
         )
-    if layout.high_bit == layout.bits - 1:
+    if layout.high_bit == layout.bits - 1 and not syntax.is_encapsulated:
         return pixel_array(ds, raw=True)
-    if encapsulated:
+    return _unpacked(np.frombuffer(pixels[:needed], _word_type(ds)), layout)
+
+
+def _decompressed(ds: Dataset, frame: bytes, layout: PixelLayout) -> NDArray[np.generic]:
+    """Decode a compressed frame by the one decoder that its syntax has here."""
+    if layout.high_bit != layout.bits - 1:
         raise DecodeError("HighBit is not BitsStored - 1 in a compressed file")
-    return _shifted(np.frombuffer(pixels[:needed], _word_type(ds)), layout)
+    syntax = transfer_syntax(ds)
+    decoder = DECODERS.get(syntax)
+    if decoder is None:
+        raise DecodeError(
+            f"the transfer syntax {syntax.name} is not supported",
+            remedy="Convert the file to Explicit VR Little Endian",
+        )
+    if syntax == RLELossless:
+        return pixel_array(ds, raw=True, decoding_plugin=decoder)
+    head = read_head(frame)
+    check_head(head, layout)
+    stored = pixel_array(ds, raw=True, decoding_plugin=decoder)
+    check_sign(stored, head, layout)
+    return stored
 
 
-def _shifted(words: NDArray[np.uint16], layout: PixelLayout) -> NDArray[np.int32]:
-    """Take values that do not begin at bit 0 out of their words: decoders ignore HighBit."""
+def _unpacked(words: NDArray[np.uint16], layout: PixelLayout) -> NDArray[np.int32]:
+    """Take values out of their words by HighBit, which decoders ignore."""
     values = (words.astype(np.int32) >> (layout.high_bit + 1 - layout.bits)) & (
         (1 << layout.bits) - 1
     )

@@ -14,9 +14,10 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from ldct_clipdn import __version__
 from ldct_clipdn.io.attributes import items, text, texts
-from ldct_clipdn.io.codecs import compression_ratio, lossy_method, pixel_layout
+from ldct_clipdn.io.codecs import compression_ratio, lossy_method
 from ldct_clipdn.io.codes import PROCESSING_EQUIPMENT, PRODUCT, SMOOTHING, SOURCE_IMAGE
 from ldct_clipdn.io.keep import copy_kept
+from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.padding import padding_word
 from ldct_clipdn.io.uids import (
     IMPLEMENTATION_UID,
@@ -30,7 +31,7 @@ from ldct_clipdn.io.uids import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ldct_clipdn.io.codecs import PixelLayout
+    from ldct_clipdn.io.layout import PixelLayout
     from ldct_clipdn.io.scan import Instance, Slice
 
 __all__ = ["MANUFACTURER", "SUFFIX", "DerivedSeries", "derive_image", "series_description"]

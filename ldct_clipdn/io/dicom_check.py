@@ -14,7 +14,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from ldct_clipdn.errors import ReadError
 from ldct_clipdn.io.attributes import VALUE_ERRORS, items, numbers, quiet_pydicom, text, texts
-from ldct_clipdn.io.codecs import PixelLayout, lossy_method, pixel_layout, transfer_syntax
+from ldct_clipdn.io.codecs import lossy_method, transfer_syntax
 from ldct_clipdn.io.codes import (
     PROCESSING_EQUIPMENT,
     PRODUCT,
@@ -24,6 +24,7 @@ from ldct_clipdn.io.codes import (
 )
 from ldct_clipdn.io.dicom_read import read_file
 from ldct_clipdn.io.keep import is_dropped, raw_element
+from ldct_clipdn.io.layout import PixelLayout, pixel_layout
 from ldct_clipdn.io.padding import is_in_range, padding_range
 
 if TYPE_CHECKING:

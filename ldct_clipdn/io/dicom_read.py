@@ -9,15 +9,24 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.filereader import read_dataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from ldct_clipdn.errors import DecodeError, ReadError
-from ldct_clipdn.io.attributes import VALUE_ERRORS, number, quiet_pydicom
-from ldct_clipdn.io.codecs import decode_stored, pixel_layout
+from ldct_clipdn.io.attributes import VALUE_ERRORS, number, quiet_pydicom, text
+from ldct_clipdn.io.codecs import decode_stored
+from ldct_clipdn.io.files import MAX_BYTES, open_file, read_start
+from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.padding import AIR_HU, padding_mask, padding_range
 from ldct_clipdn.io.scan import Instance, Slice
 
 if TYPE_CHECKING:
+    from io import BufferedReader, BytesIO
+
     from numpy.typing import NDArray
     from pydicom import Dataset
 
@@ -25,8 +34,10 @@ __all__ = ["is_dicom", "read_file", "read_header", "read_slice", "rescale"]
 
 PARSE_ERRORS: Final = (*VALUE_ERRORS, InvalidDicomError, MemoryError, zlib.error)
 
-PLAUSIBLE_HU: Final = (-10_000.0, 30_000.0)
-"""Where the median of any CT image lies, metal and extended ranges included."""
+PLAUSIBLE_HU: Final = 4096.0
+"""Half of the pixels of any CT image lie nearer to water than this; of garbage, a few."""
+
+INFLATE_STEP: Final = 2**20
 
 
 def is_dicom(path: Path) -> bool:
@@ -43,9 +54,8 @@ def is_dicom(path: Path) -> bool:
         False also where the file cannot be opened.
     """
     try:
-        with path.open("rb") as file:
-            start = file.read(132)
-    except OSError:
+        start = read_start(path, 132)
+    except (OSError, ReadError):
         return False
     return start[128:] == b"DICM" or _is_bare_data_set(start)
 
@@ -158,14 +168,16 @@ def rescale(header: Dataset, path: Path | None = None) -> tuple[float, float]:
 
 def _read(path: Path, *, pixels: bool) -> Dataset:
     try:
-        if path.stat().st_size == 0:
+        start = read_start(path, 132)
+        if not start:
             raise ReadError("the file is empty", path=path, remedy="Fetch it again")
-        with path.open("rb") as file:
-            bare = file.read(132)[128:] != b"DICM"
-        if bare and not is_dicom(path):
+        bare = start[128:] != b"DICM"
+        if bare and not _is_bare_data_set(start):
             raise ReadError("not a DICOM file", path=path, remedy="Remove it or give another")
-        with quiet_pydicom():
-            ds = dcmread(path, stop_before_pixels=not pixels, force=bare)
+        with quiet_pydicom(), open_file(path) as file:
+            if not bare:
+                _check_inflated_size(file, path)
+            ds = dcmread(file, stop_before_pixels=not pixels, force=bare)
             _set_transfer_syntax(ds)
     except PARSE_ERRORS as error:
         raise ReadError(
@@ -181,6 +193,21 @@ def _is_bare_data_set(start: bytes) -> bool:
     return start[:1] in (b"\x02", b"\x08") and start[1:2] == b"\0" and start[3:4] == b"\0"
 
 
+def _check_inflated_size(file: BufferedReader | BytesIO, path: Path) -> None:
+    """Refuse a deflated data set that would fill the memory: pydicom inflates it at once."""
+    file.seek(132)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
+    if text(meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        inflate, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        rest = file.read(INFLATE_STEP)
+        while rest and size <= MAX_BYTES:
+            size += len(inflate.decompress(rest, INFLATE_STEP))
+            rest = inflate.unconsumed_tail or file.read(INFLATE_STEP)
+        if size > MAX_BYTES:
+            raise ReadError(f"it inflates to more than {MAX_BYTES} bytes", path=path)
+    file.seek(0)
+
+
 def _set_transfer_syntax(ds: Dataset) -> None:
     """Write down the encoding that pydicom guessed where the file does not say."""
     if "TransferSyntaxUID" not in ds.file_meta:
@@ -191,5 +218,9 @@ def _set_transfer_syntax(ds: Dataset) -> None:
 
 
 def _check_plausible(hu: NDArray[np.float64], path: Path) -> None:
-    if hu.size and not PLAUSIBLE_HU[0] <= np.median(hu) <= PLAUSIBLE_HU[1]:
-        raise DecodeError(f"half of the pixels lie beyond {np.median(hu):.0f} HU", path=path)
+    usual = float(np.median(np.abs(hu))) if hu.size else 0.0
+    if usual > PLAUSIBLE_HU:
+        raise DecodeError(
+            f"half of the pixels lie {usual:.0f} HU or more from water, so they are no CT",
+            path=path,
+        )

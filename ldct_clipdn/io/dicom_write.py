@@ -16,10 +16,10 @@ from pydicom import dcmwrite
 
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.attributes import VALUE_ERRORS, quiet_pydicom
-from ldct_clipdn.io.codecs import pixel_layout
 from ldct_clipdn.io.derive import DerivedSeries, derive_image
 from ldct_clipdn.io.dicom_check import check_derived
 from ldct_clipdn.io.dicom_read import rescale
+from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.padding import is_in_range, padding_range
 from ldct_clipdn.io.uids import Recipe, series_uid
 

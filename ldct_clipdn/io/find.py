@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -16,7 +15,9 @@ from ldct_clipdn.io.accept import judge
 from ldct_clipdn.io.attributes import number, numbers, quiet_pydicom, text
 from ldct_clipdn.io.codecs import lossy_method
 from ldct_clipdn.io.dicom_read import is_dicom, read_header, read_slice
+from ldct_clipdn.io.files import list_files
 from ldct_clipdn.io.geometry import SAME_MM, along_normal, describe, orientations, sort_slices
+from ldct_clipdn.io.media import list_media
 from ldct_clipdn.io.scan import Found, Instance, Scan, Unused
 from ldct_clipdn.io.uids import file_digest, identity
 
@@ -32,7 +33,7 @@ def find_series(source: Path) -> Found:
     Parameters
     ----------
     source
-        A file, or a folder with any files and folders in it.
+        A file, a DICOMDIR, a zip archive, or a folder with any of these and folders in it.
 
     Returns
     -------
@@ -52,8 +53,8 @@ def find_series(source: Path) -> Found:
     series: dict[str, list[Instance]] = defaultdict(list)
     scans: list[Scan] = []
     with quiet_pydicom():
-        for path in _files(source):
-            found = _look_at(path)
+        for path in list_media(source) or list_files(source):
+            found = path if isinstance(path, Unused) else _look_at(path)
             if isinstance(found, Unused):
                 unused.append(found)
             else:
@@ -66,24 +67,8 @@ def find_series(source: Path) -> Found:
     return Found(tuple(scans), tuple(sorted(unused, key=lambda one: str(one.path))))
 
 
-def _files(source: Path) -> Iterator[Path]:
-    """List all files below a folder, sorted; links are followed, each folder is visited once."""
-    if source.is_file():
-        yield source
-        return
-    visited = set()
-    for folder, subfolders, names in os.walk(source, followlinks=True):
-        real = os.path.realpath(folder)
-        subfolders[:] = [] if real in visited else sorted(subfolders)
-        if real not in visited:
-            yield from (Path(folder, name) for name in sorted(names))
-        visited.add(real)
-
-
 def _look_at(path: Path) -> Instance | Unused:
     """Read one file's header and judge it."""
-    if not path.is_file():
-        return Unused(path, "skipped", "no regular file, or a broken link")
     if not is_dicom(path) and path.suffix.lower() not in DICOM_SUFFIXES:
         return Unused(path, "skipped", "not a DICOM file")
     try:

@@ -35,7 +35,13 @@ class Instance:
 
     @property
     def sop_uid(self) -> str:
-        """SOPInstanceUID, empty where the file has none."""
+        """Read the SOPInstanceUID.
+
+        Returns
+        -------
+        str
+            Empty where the file has none.
+        """
         return text(self.header, "SOPInstanceUID")
 
 
@@ -84,7 +90,13 @@ class Scan:
 
     @property
     def spacing_mm(self) -> tuple[float, float]:
-        """Row and column spacing in mm of the first image; (1, 1) where the header has none."""
+        """Read the pixel spacing of the first image.
+
+        Returns
+        -------
+        tuple of float
+            Distance of rows and of columns in mm; (1, 1) where the header has none.
+        """
         spacing = numbers(self.instances[0].header, "PixelSpacing")
         return (spacing[0], spacing[1]) if len(spacing) == 2 else (1.0, 1.0)
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from pydicom.uid import UID
 
+from ldct_clipdn.io.files import open_file
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -113,7 +115,7 @@ def file_digest(path: Path) -> str:
     str
         SHA-256 of its bytes, in hexadecimal.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
