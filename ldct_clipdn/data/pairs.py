@@ -244,7 +244,7 @@ def _open_array(path: Path) -> NDArray[Any]:
 
 
 def _read_array(path: Path, array: NDArray[Any], index: int, prepared: bool) -> NDArray[np.float32]:
-    values = np.asarray(array[index], dtype=np.float32)
+    values = _finite(np.asarray(array[index], dtype=np.float32), path)
     if prepared == bool(np.abs(values).max() > LARGEST_UNIT):
         raise DataError(
             f"the values run from {values.min():.4g} to {values.max():.4g}: "
@@ -254,7 +254,7 @@ def _read_array(path: Path, array: NDArray[Any], index: int, prepared: bool) -> 
             if prepared
             else "Give --prepared where they are (HU + 1024) / 4096",
         )
-    return _finite(HURange().from_unit(values) if prepared else values, path)
+    return HURange().from_unit(values) if prepared else values
 
 
 def _read_volume(volume: Volume, index: int) -> NDArray[np.float32]:
