@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from ldct_clipdn.ct.hu import AIR_HU
+from ldct_clipdn.data.cache import Cache
 from ldct_clipdn.data.slices import CTSlice, FoundSlices, find_slices, read_frames
 from ldct_clipdn.errors import DataError, WriteError
 from ldct_clipdn.io.attributes import number, numbers
@@ -29,7 +30,7 @@ from ldct_clipdn.io.volumes import RAS_FROM_LPS, Volume, is_volume, open_volume,
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LoadImageCTd", "SaveImageCTd", "read_hu", "slice_items"]
+__all__ = ["LoadImageCTd", "SaveImageCTd", "read_hu", "read_through", "slice_items"]
 
 Item = dict[Hashable, Any]
 
@@ -90,6 +91,24 @@ def read_hu(path: Path, frame: int = 0) -> NDArray[np.float32]:
     if is_volume(path):
         return np.maximum(_last_volume(path).frame(frame), np.float32(AIR_HU))
     return next(iter(read_frames(path)))
+
+
+def read_through(cache: Cache) -> Callable[[Path, int], NDArray[np.float32]]:
+    """Make a reader that takes what the cache has, and everything else from its file.
+
+    MONAILabel puts lists of its own in the place of ours.
+
+    Parameters
+    ----------
+    cache
+        Of the training sets.
+
+    Returns
+    -------
+    callable
+        As `read_hu`; can be sent to worker processes.
+    """
+    return partial(_read_through, cache)
 
 
 class LoadImageCTd(MapTransform):
@@ -175,6 +194,10 @@ class SaveImageCTd(MapTransform):
         affine = _affine(Path(data["source"]), int(data["frame"]))
         _write_nifti(path, data[self.keys[0]], affine)
         return {**data, "saved": str(path)}
+
+
+def _read_through(cache: Cache, path: Path, frame: int) -> NDArray[np.float32]:
+    return cache.read(path, frame) if path in cache.names else read_hu(path, frame)
 
 
 @lru_cache(maxsize=1)

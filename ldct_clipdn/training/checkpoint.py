@@ -15,6 +15,7 @@ from ignite.engine import Engine
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 
 import ldct_clipdn
 from ldct_clipdn.core.denoiser import CLIPDenoiser
@@ -49,6 +50,9 @@ class RunState:
         What must be the same when the run goes on.
     resume
         Whether `restore` reads `last.pt`.
+    average
+        Moving average of the weights: it is what the files hold as the network, and the weights
+        that training goes on with stand beside it.
     """
 
     run_dir: str
@@ -58,6 +62,7 @@ class RunState:
     sampler: PositionSampler
     settings: Mapping[str, Any]
     resume: bool = False
+    average: AveragedModel | None = None
     best: float = field(default=float("-inf"), init=False)
 
     @property
@@ -104,7 +109,10 @@ class RunState:
                 path=self.last_path,
                 remedy="Give the settings of the first start, or start a new run",
             )
-        denoiser_in(self.network).load_state_dict(saved["network"])
+        denoiser_in(self.network).load_state_dict(saved.get("live", saved["network"]))
+        if self.average is not None:
+            self.average.module.load_state_dict(saved["network"])
+            self.average.n_averaged.fill_(saved["step"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scheduler.load_state_dict(saved["scheduler"])
         trainer.load_state_dict(
@@ -146,9 +154,10 @@ class RunState:
 
     def _write(self, path: Path, iteration: int) -> None:
         network = denoiser_in(self.network)
+        kept = network if self.average is None else self.average.module
         content = {
             "format": FORMAT,
-            "network": network.state_dict(),
+            "network": kept.state_dict(),
             "config": network.config.to_dict(),
             "origin": _origin(),
             "step": iteration,
@@ -157,6 +166,8 @@ class RunState:
             "settings": dict(self.settings),
             "best": self.best,
         }
+        if self.average is not None:
+            content["live"] = network.state_dict()
         partial = path.with_name(f".{path.name}.partial")
         try:
             with partial.open("wb") as file:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from monai.inferers import Inferer
-from torch import Tensor
+from monai.inferers import Inferer, SimpleInferer
+from torch import Tensor, nn
 
-__all__ = ["CTInferer"]
+from ldct_clipdn.training.checkpoint import denoiser_in
+
+__all__ = ["CTInferer", "HalfInferer"]
 
 
 class CTInferer(Inferer):
@@ -44,3 +46,54 @@ class CTInferer(Inferer):
             return network(inputs, *args, **kwargs)
         slices = [network(one.mT, *args, **kwargs).mT for one in inputs.unbind(-1)]
         return torch.stack(slices, dim=-1)
+
+
+class HalfInferer(SimpleInferer):
+    """Computes in bfloat16, but the last block and convolution in float32.
+
+    Half as much time again on CPUs that have bfloat16. Through the last block the image itself
+    passes, and bfloat16 tells soft tissue apart in steps of 4 HU only.
+
+    Parameters
+    ----------
+    network
+        The denoiser that will be trained.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        denoiser = denoiser_in(network)
+        for part in (denoiser.up_path[-1].get_submodule("conv_block"), denoiser.last):
+            part.forward = _in_float32(part.forward)  # type: ignore[method-assign]
+
+    def __call__(
+        self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """Run the network.
+
+        Parameters
+        ----------
+        inputs
+            [B, C, H, W] in [0, 1].
+        network
+            The denoiser.
+        *args
+            Handed on to the network.
+        **kwargs
+            Handed on to the network.
+
+        Returns
+        -------
+        torch.Tensor
+            Same shape, float32.
+        """
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            return network(inputs, *args, **kwargs)
+
+
+def _in_float32(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def run(x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return forward(x.float())
+
+    return run

@@ -11,17 +11,20 @@ from monai.engines.utils import IterationEvents
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ldct_clipdn.core.denoiser import CLIPDenoiser
 from ldct_clipdn.errors import ConfigError
 
-__all__ = ["FINAL_RATE", "GradientLimit", "build_optimizer", "cosine_schedule"]
+__all__ = ["FINAL_RATE", "GradientLimit", "build_optimizer", "cosine_schedule", "moving_average"]
 
 FINAL_RATE: Final = 1e-6
 """Learning rate at the end of the cosine (PROTOCOL.md 4.2)."""
 
 
-def build_optimizer(network: CLIPDenoiser, learning_rate: float) -> AdamW:
+def build_optimizer(
+    network: CLIPDenoiser, learning_rate: float, betas: tuple[float, float] = (0.9, 0.999)
+) -> AdamW:
     """Make AdamW over what may change (PROTOCOL.md 4.1).
 
     Parameters
@@ -30,11 +33,13 @@ def build_optimizer(network: CLIPDenoiser, learning_rate: float) -> AdamW:
         The denoiser.
     learning_rate
         Rate of the first iteration.
+    betas
+        Decay of the averages of gradient and squared gradient.
 
     Returns
     -------
     torch.optim.AdamW
-        Betas 0.9 and 0.999, weight decay 1e-4.
+        With weight decay 1e-4.
 
     Raises
     ------
@@ -47,7 +52,25 @@ def build_optimizer(network: CLIPDenoiser, learning_rate: float) -> AdamW:
             remedy="Give learning_rate; the paper's is 3e-4",
         )
     parameters = network.trainable_parameters()
-    return AdamW(parameters, lr=learning_rate, betas=(0.9, 0.999), weight_decay=1e-4)
+    return AdamW(parameters, lr=learning_rate, betas=tuple(betas), weight_decay=1e-4)
+
+
+def moving_average(network: CLIPDenoiser, decay: float) -> AveragedModel:
+    """Make the exponential moving average of a network's weights.
+
+    Parameters
+    ----------
+    network
+        The denoiser, as training begins.
+    decay
+        Share of the old average that stays at every iteration.
+
+    Returns
+    -------
+    torch.optim.swa_utils.AveragedModel
+        For `RunState`, which keeps it up.
+    """
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
 def cosine_schedule(optimizer: AdamW, iterations: int) -> LambdaLR:

@@ -288,7 +288,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 _COUNT: Final = (_is_whole(1), "a whole number from 1")
 
 RULES: Final[dict[str, tuple[Callable[[object], bool], str]]] = {
-    "dataset_dir": (lambda value: isinstance(value, str | Path), "a folder of CT series"),
     "max_iterations": _COUNT,
     "validation_interval": _COUNT,
     "batch_size": _COUNT,
