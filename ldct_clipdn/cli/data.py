@@ -23,8 +23,8 @@ HEADINGS: Final = ("patient", "kernel", "thickness", "matrix", "normal", "low", 
 
 LONGEST_NAME: Final = 28
 
-DESCRIPTION: Final = """Say what CT slices lie in DIR: patients, doses, kernels, thickness and pairs, what
-is missing or unreadable, and what to do. Understood are the 2016 AAPM challenge, TCIA's
+DESCRIPTION: Final = """Say what CT slices lie in DIR: patients, doses, kernels, thickness and
+pairs, what is missing or unreadable, and what to do. Understood are the 2016 AAPM challenge, TCIA's
 LDCT-and-Projection-data, slices prepared as L506_0_target.npy and L506_0_input.npy, and any folder
 of CT DICOM, NIfTI, NRRD, MHA or MHD, which counts as normal dose. Exit code 0: can be trained on;
 1: something is wrong that training stops at; 3: no CT slice."""

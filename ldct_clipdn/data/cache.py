@@ -29,6 +29,8 @@ __all__ = ["Cache", "Source", "open_cache"]
 LAYOUT: Final = "ldct_clipdn cache 1"
 """Raised when the same source would be cached otherwise."""
 
+UNLIKE_HEADER: Final = "its pixels are not as its header says"
+
 UNFINISHED: Final = "unfinished-"
 
 Frames = Callable[[Path], Iterable["NDArray[np.float32]"]]
@@ -200,7 +202,7 @@ def _tidy(folder: Path, wanted: Iterable[str]) -> None:
         if by_place.get(path.name.partition("-")[0], path.name) != path.name
     ]
     if stale:
-        log.warning("%s: %d files changed since; they are read anew", folder, len(stale))
+        log.warning("%s: sources changed since: read anew (%d)", folder, len(stale))
     for path in (*unfinished, *stale):
         path.unlink(missing_ok=True)
 
@@ -237,10 +239,13 @@ def _write(path: Path, source: Source, frames: Iterable[NDArray[np.float32]]) ->
     part = path.with_name(UNFINISHED + path.name)
     try:
         target = np.lib.format.open_memmap(part, "w+", np.int16, source.shape)
-        for index, hu in enumerate(frames):
-            if index >= source.shape[0] or hu.shape != source.shape[1:]:
-                raise ReadError("its pixels are not as its header says", path=source.path)
-            target[index] = _to_int16(hu)
+        count = 0
+        for count, hu in enumerate(frames, start=1):
+            if count > source.shape[0] or hu.shape != source.shape[1:]:
+                raise ReadError(UNLIKE_HEADER, path=source.path)
+            target[count - 1] = _to_int16(hu)
+        if count < source.shape[0]:
+            raise ReadError(UNLIKE_HEADER, path=source.path)
         target.flush()
         part.replace(path)
     finally:

@@ -33,12 +33,15 @@ NOBODY: Final = frozenset({"", "anon", "anonymous", "anonymized", "anonymised", 
 """What PatientID says when it names no one."""
 
 DOSE_WORDS: Final[dict[str, Dose]] = {
-    "full": "normal", "fd": "normal", "full dose": "normal", "full dose images": "normal",
     "normal": "normal", "normal dose": "normal", "nd": "normal", "ndct": "normal",
-    "quarter": "low", "qd": "low", "quarter dose": "low", "low": "low", "low dose": "low",
-    "low dose images": "low", "ldct": "low",
+    "low": "low", "low dose": "low", "low dose images": "low", "ldct": "low",
 }  # fmt: skip
 """Names that say a dose as a whole; `LOW DOSE CHEST` is a protocol of its own, and normal here."""
+
+FIRST_WORDS: Final[dict[str, Dose]] = {
+    "full": "normal", "fd": "normal", "quarter": "low", "qd": "low",
+}  # fmt: skip
+"""Words that say a dose whatever follows, as in `quarter_3mm_sharp_sorted`."""
 
 KERNEL_WORDS: Final = re.compile(r"(?:^|[^a-z0-9])(sharp|[bd]\d{2}[fs]?)(?![a-z0-9])")
 
@@ -137,7 +140,7 @@ def mayo_patient(name: str) -> str:
 
 
 def dose_word(name: str) -> Dose | None:
-    """Understand a name that says a dose and nothing else but numbers, millimetres and kernel.
+    """Understand a name that says a dose, and numbers, millimetres and kernel at most beside.
 
     Parameters
     ----------
@@ -151,7 +154,8 @@ def dose_word(name: str) -> Dose | None:
     """
     words = re.findall(r"[bd]\d\d[fs]?(?![a-z0-9])|[a-z]+|\d[\d.]*[a-z]*", name.lower())
     kept = [word for word in words if not word[0].isdigit() and not KERNEL_WORDS.match(word)]
-    return DOSE_WORDS.get(" ".join(word for word in kept if word != "mm"))
+    kept = [word for word in kept if word != "mm"]
+    return DOSE_WORDS.get(" ".join(kept)) or (FIRST_WORDS.get(kept[0]) if kept else None)
 
 
 def _mayo_dose(name: str) -> Dose | None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections import Counter
@@ -27,12 +26,3 @@ def dciodvfy() -> Callable[[Path], Counter[str]]:
         return Counter(one for one in lines if one.startswith(("Error", "Warning")))
 
     return findings
-
-
-@pytest.fixture(scope="session")
-def data() -> Path:
-    default = Path(__file__).parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("LDCT_CLIPDN_DATA", default))
-    if not folder.is_dir():
-        pytest.skip(f"no data at {folder} (LDCT_CLIPDN_DATA)")
-    return folder
