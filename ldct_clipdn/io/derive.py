@@ -34,7 +34,14 @@ if TYPE_CHECKING:
     from ldct_clipdn.io.layout import PixelLayout
     from ldct_clipdn.io.scan import Instance, Slice
 
-__all__ = ["MANUFACTURER", "SUFFIX", "DerivedSeries", "derive_image", "series_description"]
+__all__ = [
+    "MANUFACTURER",
+    "SUFFIX",
+    "DerivedSeries",
+    "derive_image",
+    "native_words",
+    "series_description",
+]
 
 SUFFIX: Final = " [AI-DENOISED RESEARCH]"
 MANUFACTURER: Final = "ldct_clipdn team"
@@ -92,7 +99,8 @@ def derive_image(
         With file meta information, ready to be written.
     """
     layout = pixel_layout(instance.header)
-    ds = copy_kept(instance.header)
+    options = series.recipe.output
+    ds = copy_kept(instance.header, options.private_tags)
     _set_pixels(ds, stored, layout)
     _set_padding(ds, instance.header, layout)
     _set_loss(ds, instance, layout)
@@ -107,6 +115,24 @@ def derive_image(
     _set_provenance(ds, instance, series)
     ds.file_meta = _file_meta(ds)
     return ds
+
+
+def native_words(stored: NDArray[np.int32], layout: PixelLayout) -> bytes:
+    """Lay stored values into words as Explicit VR Little Endian has them.
+
+    Parameters
+    ----------
+    stored
+        Stored values of any shape.
+    layout
+        Of the image.
+
+    Returns
+    -------
+    bytes
+        16 bits each.
+    """
+    return stored.astype("<i2" if layout.signed else "<u2").tobytes()
 
 
 def series_description(source: str, incomplete: str = "") -> str:
@@ -129,7 +155,7 @@ def series_description(source: str, incomplete: str = "") -> str:
 
 
 def _set_pixels(ds: Dataset, stored: NDArray[np.int32], layout: PixelLayout) -> None:
-    ds.PixelData = stored.astype("<i2" if layout.signed else "<u2").tobytes()
+    ds.PixelData = native_words(stored, layout)
     ds["PixelData"].VR = "OW"
     # decoding has moved the values to bit 0, where the standard wants them
     ds.HighBit = layout.bits - 1
@@ -171,7 +197,8 @@ def _set_series(ds: Dataset, series: DerivedSeries) -> None:
     ds.SeriesInstanceUID = series.uid
     ds.SeriesNumber = series.number
     ds.SeriesDescription = series_description(text(ds, "SeriesDescription"), series.incomplete)
-    ds.ImageType = ["DERIVED", "SECONDARY", *texts(ds, "ImageType")[2:3]]
+    kind = series.recipe.output.image_type
+    ds.ImageType = ["DERIVED", kind, *texts(ds, "ImageType")[2:3]]
     ds.ContentQualification = "RESEARCH"
 
 

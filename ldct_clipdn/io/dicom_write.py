@@ -20,6 +20,7 @@ from ldct_clipdn.io.derive import DerivedSeries, derive_image
 from ldct_clipdn.io.dicom_check import check_derived
 from ldct_clipdn.io.dicom_read import rescale
 from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.output import COMPRESSIONS, OutputOptions
 from ldct_clipdn.io.padding import is_in_range, padding_range
 from ldct_clipdn.io.uids import Recipe, series_uid
 
@@ -184,7 +185,7 @@ def _write_image(folder: Path, result: Result, series: DerivedSeries) -> Path:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    problems = check_derived(instance.header, before, path)
+    problems = check_derived(instance.header, before, path, series.recipe.output)
     if problems:
         shown = "; ".join(problems[:MESSAGES_SHOWN])
         raise WriteError(
@@ -201,11 +202,19 @@ def _encode(result: Result, series: DerivedSeries) -> tuple[str, bytes]:
     try:
         stored = to_stored(before, hu, instance.header)
         ds = derive_image(instance, before, stored, series)
+        _compress(ds, series.recipe.output)
         dcmwrite(buffer, ds, enforce_file_format=True)
-    except (WriteError, *VALUE_ERRORS) as error:
+    except (WriteError, RuntimeError, *VALUE_ERRORS) as error:
         raise WriteError(
             f"no derived image can be made: {str(error).strip() or type(error).__name__}",
             path=instance.path,
             remedy="Report the file: its header holds something unforeseen",
         ) from error
     return str(ds.SOPInstanceUID), buffer.getvalue()
+
+
+def _compress(ds: Dataset, output: OutputOptions) -> None:
+    """Encode the pixels without loss; the image stays the same, and so does its UID."""
+    syntax, encoder = COMPRESSIONS[output.compression]
+    if syntax.is_compressed:
+        ds.compress(syntax, encoding_plugin=encoder, generate_instance_uid=False)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Set
 from typing import TYPE_CHECKING, Final, cast
 
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
 from pydicom.valuerep import VR
 
 if TYPE_CHECKING:
-    from pydicom.tag import BaseTag
+    from ldct_clipdn.io.output import PrivateTag
 
 __all__ = ["copy_kept", "is_dropped", "raw_element"]
 
@@ -43,20 +45,39 @@ DROPPED_GROUPS: Final = (
 KNOWN_VRS: Final = {vr.value for vr in VR} - {"UN"}
 
 
-def is_dropped(tag: BaseTag) -> bool:
-    """Say whether an attribute is left out, at every nesting level.
+def is_dropped(ds: Dataset, tag: BaseTag, private: Set[PrivateTag] = frozenset()) -> bool:
+    """Say whether an attribute is left out.
 
     Parameters
     ----------
+    ds
+        The data set or sequence item that has it.
     tag
         The attribute.
+    private
+        Private attributes that stay.
 
     Returns
     -------
     bool
         True for private attributes, group lengths, and what describes or signs the old pixels.
     """
-    return tag.is_private or tag.element == 0 or tag.group in DROPPED_GROUPS or int(tag) in DROPPED
+    if tag.is_private:
+        return not _stays(ds, tag, private)
+    return tag.element == 0 or tag.group in DROPPED_GROUPS or int(tag) in DROPPED
+
+
+def _stays(ds: Dataset, tag: BaseTag, private: Set[PrivateTag]) -> bool:
+    """Say whether a private attribute stays: its creator does with any of its attributes."""
+    if not private:
+        return False
+    if tag.is_private_creator:
+        block = [one for one in sorted(ds.keys()) if one.group == tag.group]
+        return any(_stays(ds, one, private) for one in block if one.element >> 8 == tag.element)
+    creator = BaseTag((tag.group << 16) + (tag.element >> 8))
+    if creator not in ds:
+        return False
+    return (tag.group, str(ds[creator].value or "").strip(), tag.element & 0xFF) in private
 
 
 def raw_element(ds: Dataset, tag: BaseTag) -> RawDataElement | None:
@@ -78,13 +99,15 @@ def raw_element(ds: Dataset, tag: BaseTag) -> RawDataElement | None:
     return element if isinstance(element, RawDataElement) else None
 
 
-def copy_kept(source: Dataset) -> Dataset:
+def copy_kept(source: Dataset, private: Set[PrivateTag] = frozenset()) -> Dataset:
     """Copy a header without what is left out of derived images.
 
     Parameters
     ----------
     source
         A header that was read from a file, or an item of one of its sequences.
+    private
+        Private attributes that stay.
 
     Returns
     -------
@@ -99,8 +122,8 @@ def copy_kept(source: Dataset) -> Dataset:
         character_encoding=source.original_character_set,
     )
     for tag in sorted(source.keys()):
-        if not is_dropped(tag):
-            kept[tag] = _raw(source, tag) or _parsed(source, tag)
+        if not is_dropped(source, tag, private):
+            kept[tag] = _raw(source, tag) or _parsed(source, tag, private)
     if "SpecificCharacterSet" in kept and not kept["SpecificCharacterSet"].value:
         del kept["SpecificCharacterSet"]
     return kept
@@ -124,8 +147,8 @@ def _known_vr(tag: BaseTag) -> str:
         return "UN"
 
 
-def _parsed(source: Dataset, tag: BaseTag) -> DataElement:
+def _parsed(source: Dataset, tag: BaseTag, private: Set[PrivateTag]) -> DataElement:
     element = copy.deepcopy(source[tag])
     if element.VR == "SQ":
-        element.value = Sequence(copy_kept(item) for item in source[tag].value)
+        element.value = Sequence(copy_kept(item, private) for item in source[tag].value)
     return element

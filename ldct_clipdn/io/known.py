@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from ldct_clipdn.errors import ReadError
 from ldct_clipdn.io.attributes import items, quiet_pydicom, text
+from ldct_clipdn.io.codecs import decode_stored, transfer_syntax
+from ldct_clipdn.io.derive import native_words
 from ldct_clipdn.io.dicom_read import read_file
+from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.uids import Recipe, image_uid
 
 if TYPE_CHECKING:
@@ -56,14 +59,25 @@ def _source_of(path: Path, sources: Mapping[str, str], recipe: Recipe) -> str | 
         ds = read_file(path)
     except ReadError:
         return None
-    result = hashlib.sha256(ds.get("PixelData") or b"").hexdigest()
     uid = text(ds, "SOPInstanceUID")
+    result = _result_digest(ds, path)
     if path.stem != uid:
         return None
     for source in _candidates(ds, sources):
         if image_uid(source, sources[source], recipe, result) == uid:
             return source
     return None
+
+
+def _result_digest(ds: Dataset, path: Path) -> str:
+    """Hash the pixels as they were before they were compressed."""
+    words = ds.get("PixelData") or b""
+    if transfer_syntax(ds).is_compressed:
+        try:
+            words = native_words(decode_stored(ds, path), pixel_layout(ds))
+        except ReadError:
+            return ""
+    return hashlib.sha256(words).hexdigest()
 
 
 def _candidates(ds: Dataset, sources: Mapping[str, str]) -> list[str]:

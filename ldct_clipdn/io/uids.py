@@ -12,6 +12,7 @@ import numpy as np
 from pydicom.uid import UID
 
 from ldct_clipdn.io.files import open_file
+from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,8 @@ class Recipe:
         Kind of device and precision, such as `cpu-fp32`.
     hu_low, hu_high
         HU that the network saw as 0 and 1.
+    output
+        How the images are written.
     """
 
     weights: str
@@ -72,6 +75,7 @@ class Recipe:
     device_class: str
     hu_low: float
     hu_high: float
+    output: OutputOptions = DEFAULT_OUTPUT
 
     def canonical(self) -> str:
         """Write the recipe as text that is the same whenever the recipe is.
