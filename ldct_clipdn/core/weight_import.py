@@ -175,7 +175,8 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, partial)
         partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        if partial.exists():
+            partial.unlink()
         raise WeightsError(
             f"cannot be written ({error.strerror or error})",
             path=target,
