@@ -6,10 +6,10 @@ import argparse
 import json
 import logging
 import os
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -36,8 +36,8 @@ ALL = dict(leaves(build_parser()))
 
 
 def test_every_module_is_a_command_and_every_command_a_module() -> None:
-    modules = {one.stem for one in Path(cli_package.__path__[0]).glob("*.py")}
-    assert set(COMMANDS) == modules - {"__init__", "main", "options"}
+    modules = {one.name for one in pkgutil.iter_modules(cli_package.__path__)}
+    assert {one.replace("-", "_") for one in COMMANDS} == modules - {"main", "options"}
 
 
 @pytest.mark.parametrize("command", ALL)

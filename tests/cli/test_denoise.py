@@ -1,0 +1,141 @@
+"""`denoise`: exit codes, what is printed, and that errors are one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from builders import make_series
+
+from ldct_clipdn.inference.backends.identity import IdentityBackend
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    make_series(tmp_path / "in" / "ct", slices=3)
+    return tmp_path / "in"
+
+
+def test_a_series_is_denoised_and_listed(
+    cli: Callable, source: Path, weights: Path, tmp_path: Path
+) -> None:
+    (source / "notes.txt").write_text("not CT")
+    done = cli("denoise", source, tmp_path / "out", "--weights", weights)
+    assert (done.code, done.err) == (0, "")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    (series,) = manifest["series"]
+    assert str(tmp_path / "out" / series["derived_uid"]) in done.out
+    assert "denoised" in done.out
+    assert "skipped  1 file: not a DICOM file (notes.txt)" in done.out
+    assert "Weights: tiny.safetensors" in done.out
+    assert "not a medical device" in done.out
+    written = sorted((tmp_path / "out" / series["derived_uid"]).glob("*.dcm"))
+    assert len(written) == 3
+    before = [pydicom.dcmread(one) for one in sorted((source / "ct").iterdir())]
+    after = [pydicom.dcmread(one) for one in written]
+    after.sort(key=lambda one: one.InstanceNumber)
+    for a, b in zip(before, after, strict=True):
+        # these weights give 0.99 of the image: HU + 1024 shrink by a hundredth
+        body = a.pixel_array > 500
+        share = b.pixel_array[body] / a.pixel_array[body]
+        np.testing.assert_allclose(share, 0.99, atol=1e-3)
+
+
+def test_json_is_the_manifest(cli: Callable, source: Path, weights: Path, tmp_path: Path) -> None:
+    done = cli("denoise", source, tmp_path / "out", "--weights", weights, "--json", "-q")
+    assert done.code == 0
+    assert json.loads(done.out) == json.loads((tmp_path / "out" / "manifest.json").read_text())
+
+
+def test_strength_0_needs_no_weights(cli: Callable, source: Path, tmp_path: Path) -> None:
+    assert cli("denoise", source, tmp_path / "out", "--strength", "0").code == 0
+    before = {one.InstanceNumber: one for one in map(pydicom.dcmread, (source / "ct").iterdir())}
+    after = [pydicom.dcmread(one) for one in (tmp_path / "out").rglob("*.dcm")]
+    assert len(after) == 3
+    for one in after:
+        assert one.PixelData == before[one.InstanceNumber].PixelData
+
+
+def test_a_bad_slice_is_1_and_named(cli: Callable, source: Path, tmp_path: Path) -> None:
+    bad = source / "ct" / "IM0001.dcm"
+    bad.write_bytes(bad.read_bytes()[:-100])
+    done = cli("denoise", source, tmp_path / "out", "--strength", "0")
+    assert done.code == 1
+    assert "partial" in done.out
+    assert "failed   1 file: " in done.out
+    assert "(ct/IM0001.dcm)" in done.out
+
+
+@pytest.mark.parametrize("content", [None, "text"])
+def test_nothing_to_denoise_is_3_whatever_the_weights(
+    cli: Callable, tmp_path: Path, content: str | None
+) -> None:
+    (tmp_path / "in").mkdir()
+    if content:
+        (tmp_path / "in" / "a.txt").write_text(content)
+    done = cli("denoise", tmp_path / "in", tmp_path / "out")
+    assert done.code == 3
+    assert "Nothing was denoised." in done.out
+    assert (tmp_path / "out" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (("{in}/none", "{out}"), 2, "no such file or folder"),
+        (("{in}", "{in}"), 2, "lies in the input"),
+        (("{in}", "{in}/deep/out"), 2, "lies in the input"),
+        (("{in}", "{out}", "--strength", "1.5"), 2, "strength 1.5 is not in 0 to 1"),
+        (("{in}", "{out}", "--strength", "nan"), 2, "strength nan is not in 0 to 1"),
+        (("{in}", "{out}"), 1, "without default weights"),
+        (("{in}", "{out}", "--weights", "none.pt"), 1, "none.pt: cannot be read"),
+        (("{in}", "{out}", "--weights", "{in}/ct/IM0000.dcm"), 1, "no plain weights file"),
+        (("{in}", "{out}", "--weights", "{w}", "--device", "cuda:9"), 1, "cuda:9"),
+        (("{in}", "{out}", "--weights", "{w}", "--device", "tpu"), 1, "'tpu' is no device"),
+        (("{in}", "{out}", "--backend", "abacus"), 1, "no back-end named 'abacus'"),
+    ],
+)
+def test_errors_are_one_line_and_write_nothing(
+    cli: Callable,
+    source: Path,
+    weights: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    reason: str,
+) -> None:
+    names = {"in": source, "out": tmp_path / "out", "w": weights}
+    done = cli("denoise", *(one.format(**names) for one in arguments))
+    assert (done.code, done.out) == (code, "")
+    assert reason in done.err
+    assert done.err.startswith("ldct-clipdn denoise: ")
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_interrupted_is_130_and_leaves_no_half_series(
+    cli: Callable, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_self: object, _batch: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(IdentityBackend, "__call__", stop)
+    done = cli("denoise", source, tmp_path / "out", "--backend", "identity")
+    assert (done.code, done.err) == (130, "ldct-clipdn denoise: interrupted\n")
+    assert not list((tmp_path / "out").rglob("*.dcm"))
+    monkeypatch.undo()
+    assert cli("denoise", source, tmp_path / "out", "--backend", "identity").code == 0
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 3
+
+
+def test_many_files_with_one_reason_are_one_line(
+    cli: Callable, source: Path, tmp_path: Path
+) -> None:
+    for index in range(5):
+        (source / f"{index}.txt").write_text("")
+    done = cli("denoise", source, tmp_path / "out", "--strength", "0")
+    assert "skipped  5 files: not a DICOM file (0.txt, 1.txt, 2.txt, ...)" in done.out
