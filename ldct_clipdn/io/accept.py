@@ -28,11 +28,22 @@ from ldct_clipdn.io.dicom_read import rescale
 from ldct_clipdn.io.layout import pixel_layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Set
 
     from pydicom import Dataset
 
-__all__ = ["Verdict", "is_ct", "judge"]
+__all__ = ["ADMISSIBLE", "Verdict", "admitted", "is_ct", "judge"]
+
+ADMISSIBLE: Final = {
+    "averages": "average images",
+    "burned-in": "images into which text is burned",
+    "derived": "images that another maker derived",
+    "monoenergetic": "virtual monoenergetic images",
+    "own": "images that this package denoised",
+    "reformats": "reformats (MPR, CPR)",
+    "us": "images of unspecified units (RescaleType US), taken as HU",
+}
+"""What is skipped unless it is asked for, by the name that asks for it."""
 
 OTHER_CLASSES: Final = {
     MediaStorageDirectoryStorage: "a DICOMDIR, no image",
@@ -72,6 +83,13 @@ MADE_IMAGES: Final = {
 """Words in ImageType, from its third value on, that tell of something else than a CT slice."""
 
 
+MADE_BY_CHOICE: Final = {
+    "a reformat": "reformats",
+    "a virtual monoenergetic image": "monoenergetic",
+    "an average image": "averages",
+}
+
+
 class Verdict(NamedTuple):
     """Why a file is not denoised."""
 
@@ -79,13 +97,22 @@ class Verdict(NamedTuple):
     reason: str
 
 
-def judge(header: Dataset) -> Verdict | None:
+class Objection(NamedTuple):
+    """What speaks against denoising an image, and the name in `ADMISSIBLE` that overrules it."""
+
+    reason: str
+    unless: str = ""
+
+
+def judge(header: Dataset, admit: Set[str] = frozenset()) -> Verdict | None:
     """Say why a DICOM file cannot be denoised.
 
     Parameters
     ----------
     header
         Its header, with file meta information.
+    admit
+        Names in `ADMISSIBLE` of what is asked for.
 
     Returns
     -------
@@ -93,13 +120,31 @@ def judge(header: Dataset) -> Verdict | None:
         `skipped` where it is sound and no CT slice in HU, `failed` where it is one and cannot be
         used; None where it can be denoised.
     """
-    for look in SKIP_RULES:
-        if reason := look(header):
-            return Verdict("skipped", reason)
+    for objection in _objections(header):
+        if objection.unless not in admit:
+            return Verdict("skipped", objection.reason)
     for look in FAIL_RULES:
         if reason := look(header):
             return Verdict("failed", reason)
     return None
+
+
+def admitted(header: Dataset, admit: Set[str]) -> list[str]:
+    """Say what of an image is odd and was asked for.
+
+    Parameters
+    ----------
+    header
+        Its header.
+    admit
+        Names in `ADMISSIBLE` of what is asked for.
+
+    Returns
+    -------
+    list of str
+        Reasons that were overruled.
+    """
+    return [one.reason for one in _objections(header) if one.unless in admit]
 
 
 def is_ct(header: Dataset) -> bool:
@@ -123,6 +168,15 @@ def _sop_class(header: Dataset) -> str:
     return text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
 
 
+def _objections(header: Dataset) -> Iterator[Objection]:
+    for look in SKIP_RULES:
+        found = look(header)
+        if isinstance(found, str):
+            found = Objection(found)
+        if found.reason:
+            yield found
+
+
 def _other_class(header: Dataset) -> str:
     modality = text(header, "Modality")
     if not is_ct(header):
@@ -138,12 +192,13 @@ def _class_name(sop_class: str) -> str:
     return UID(sop_class).name if sop_class else "neither class nor modality"
 
 
-def _other_image(header: Dataset) -> str:
+def _other_image(header: Dataset) -> Objection:
     terms = [_words(value) for value in texts(header, "ImageType")[2:]]
     if any("_LOCALIZER_" in term for term in terms):
-        return "a localizer"
+        return Objection("a localizer")
     found = (what for word, what in MADE_IMAGES.items() for t in terms if f"_{word}_" in t)
-    return next(found, "")
+    reason = next(found, "")
+    return Objection(reason, MADE_BY_CHOICE.get(reason, ""))
 
 
 def _words(value: str) -> str:
@@ -151,9 +206,9 @@ def _words(value: str) -> str:
     return "_" + re.sub(r"[^A-Z0-9]+", "_", value.upper()) + "_"
 
 
-def _own_result(header: Dataset) -> str:
+def _own_result(header: Dataset) -> Objection:
     own = PROCESSING_EQUIPMENT in _own_roles(header)
-    return f"already denoised by {PRODUCT}" if own else ""
+    return Objection(f"already denoised by {PRODUCT}" if own else "", "own")
 
 
 def _own_roles(header: Dataset) -> list[Code]:
@@ -166,27 +221,33 @@ def _own_roles(header: Dataset) -> list[Code]:
     ]
 
 
-def _derived(header: Dataset) -> str:
-    """Refuse DERIVED, except for what lossy compression or our own dose simulation made so."""
+def _derived(header: Dataset) -> Objection:
+    """Object to DERIVED, except for what lossy compression or our own dose simulation made so."""
     image_type = texts(header, "ImageType")
     if image_type[:1] != ["DERIVED"] or SYNTHESIZING_EQUIPMENT in _own_roles(header):
-        return ""
+        return Objection("")
     codes = {code.value for code in read_codes(items(header, "DerivationCodeSequence"))}
     is_lossy = text(header, "LossyImageCompression") == "01" or lossy_method(header)
     if is_lossy and codes <= {LOSSY_COMPRESSION.value}:
-        return ""
-    return f"a derived image ({'/'.join(image_type)})"
+        return Objection("")
+    other, own = _other_image(header), _own_result(header)
+    # who asks for a reformat or for own results asks for what is derived by nature
+    unless = "own" if own.reason else other.unless if other.reason else "derived"
+    return Objection(f"a derived image ({'/'.join(image_type)})", unless)
 
 
-def _burned_in(header: Dataset) -> str:
-    return "text is burned into it" if text(header, "BurnedInAnnotation") == "YES" else ""
+def _burned_in(header: Dataset) -> Objection:
+    burned_in = text(header, "BurnedInAnnotation") == "YES"
+    return Objection("text is burned into it" if burned_in else "", "burned-in")
 
 
-def _no_hu(header: Dataset) -> str:
-    unit = text(header, "RescaleType")
+def _no_hu(header: Dataset) -> Objection:
+    unit = text(header, "RescaleType").upper()
     if items(header, "ModalityLUTSequence"):
-        return "its values are no HU (ModalityLUTSequence)"
-    return "" if unit.upper() in ("", "HU", "US") else f"its values are no HU (RescaleType {unit})"
+        return Objection("its values are no HU (ModalityLUTSequence)")
+    if unit == "US":
+        return Objection("the unit of its values is unspecified (RescaleType US)", "us")
+    return Objection("" if unit in ("", "HU") else f"its values are no HU (RescaleType {unit})")
 
 
 def _not_one_grey_frame(header: Dataset) -> str:
@@ -220,7 +281,7 @@ def _no_layout(header: Dataset) -> str:
     return ""
 
 
-SKIP_RULES: Final[tuple[Callable[[Dataset], str], ...]] = (
+SKIP_RULES: Final[tuple[Callable[[Dataset], str | Objection], ...]] = (
     _other_class,
     _other_image,
     _own_result,

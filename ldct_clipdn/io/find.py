@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from ldct_clipdn.errors import ReadError
-from ldct_clipdn.io.accept import judge
+from ldct_clipdn.errors import ConfigError, ReadError
+from ldct_clipdn.io.accept import ADMISSIBLE, admitted, judge
 from ldct_clipdn.io.attributes import number, numbers, quiet_pydicom, text
 from ldct_clipdn.io.codecs import lossy_method
 from ldct_clipdn.io.dicom_read import is_dicom, read_header, read_slice
@@ -27,13 +27,15 @@ DICOM_SUFFIXES: Final = (".dcm", ".ima")
 """A file that is named like this and is no DICOM has failed; any other name is skipped."""
 
 
-def find_series(source: Path) -> Found:
+def find_series(source: Path, *, admit: Set[str] = frozenset()) -> Found:
     """Look what can be denoised; reads headers only, unless two files bear the same UID.
 
     Parameters
     ----------
     source
         A file, a DICOMDIR, a zip archive, or a folder with any of these and folders in it.
+    admit
+        Names in `accept.ADMISSIBLE` of images that are taken although they are skipped by default.
 
     Returns
     -------
@@ -45,8 +47,14 @@ def find_series(source: Path) -> Found:
     ------
     ReadError
         When there is no such file or folder.
+    ConfigError
+        When `admit` holds an unknown name.
     """
     source = Path(source)
+    if unknown := sorted(admit - ADMISSIBLE.keys()):
+        raise ConfigError(
+            f"{unknown[0]!r} cannot be asked for", remedy=f"Give one of {', '.join(ADMISSIBLE)}"
+        )
     if not source.exists():
         raise ReadError("there is no such file or folder", path=source, remedy="Check the name")
     unused: list[Unused] = []
@@ -54,7 +62,7 @@ def find_series(source: Path) -> Found:
     scans: list[Scan] = []
     with quiet_pydicom():
         for path in list_media(source) or list_files(source):
-            found = path if isinstance(path, Unused) else _look_at(path)
+            found = path if isinstance(path, Unused) else _look_at(path, admit)
             if isinstance(found, Unused):
                 unused.append(found)
             else:
@@ -63,11 +71,11 @@ def find_series(source: Path) -> Found:
             kept, rejected = _without_duplicates(uid, instances)
             unused += rejected
             lost = sum(one.outcome == "failed" and one.series_uid == uid for one in unused)
-            scans += _scans(uid, kept, lost)
+            scans += _scans(uid, kept, lost, admit)
     return Found(tuple(scans), tuple(sorted(unused, key=lambda one: str(one.path))))
 
 
-def _look_at(path: Path) -> Instance | Unused:
+def _look_at(path: Path, admit: Set[str]) -> Instance | Unused:
     """Read one file's header and judge it."""
     if not is_dicom(path) and path.suffix.lower() not in DICOM_SUFFIXES:
         return Unused(path, "skipped", "not a DICOM file")
@@ -75,7 +83,7 @@ def _look_at(path: Path) -> Instance | Unused:
         header = read_header(path)
     except ReadError as error:
         return Unused(path, "failed", error.reason)
-    verdict = judge(header)
+    verdict = judge(header, admit)
     if verdict is None:
         return Instance(path, header)
     return Unused(path, verdict.outcome, verdict.reason, text(header, "SeriesInstanceUID"))
@@ -112,14 +120,14 @@ def _same_image(one: Instance, other: Instance) -> bool:
     return places[0] == places[1] and np.array_equal(slices[0].hu, slices[1].hu)
 
 
-def _scans(uid: str, instances: Sequence[Instance], lost: int) -> list[Scan]:
+def _scans(uid: str, instances: Sequence[Instance], lost: int, admit: Set[str]) -> list[Scan]:
     """Make one scan of each part of a series."""
     parts = _split(instances)
     scans = []
     for key, part in sorted(parts.items()):
         split = (f"one of {len(parts)} parts of its series: {key}",) if len(parts) > 1 else ()
         ordered = sort_slices(part)
-        notes = (*split, *describe(ordered), *_pixel_notes(ordered))
+        notes = (*split, *describe(ordered), *_pixel_notes(ordered), *_odd(ordered, admit))
         scans.append(Scan(uid, key, ordered, notes, lost))
     return scans
 
@@ -159,11 +167,15 @@ def _acquisitions_overlap(instances: Sequence[Instance]) -> bool:
     return any(after[0] < before[1] + SAME_MM for before, after in pairwise(ranges))
 
 
+def _odd(instances: Sequence[Instance], admit: Set[str]) -> list[str]:
+    """Say what was asked for although no network was trained on it."""
+    reasons = sorted({reason for one in instances for reason in admitted(one.header, admit)})
+    return [f"OUT_OF_DISTRIBUTION: {', '.join(reasons)}"] if reasons else []
+
+
 def _pixel_notes(instances: Sequence[Instance]) -> list[str]:
     headers = [one.header for one in instances]
     notes = []
-    if any(text(one, "RescaleType").upper() == "US" for one in headers):
-        notes.append("RescaleType is US (unspecified): values are taken as HU")
     if any(text(one, "LossyImageCompression") == "01" or lossy_method(one) for one in headers):
         notes.append("the source was compressed with loss")
     if len(headers) == 1 and number(headers[0], "GantryDetectorTilt"):

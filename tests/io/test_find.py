@@ -13,7 +13,8 @@ from deriving import Workshop
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
 
-from ldct_clipdn.errors import ReadError
+from ldct_clipdn.errors import ConfigError, ReadError
+from ldct_clipdn.io.accept import ADMISSIBLE
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import Found
 
@@ -105,7 +106,6 @@ def test_positions_are_described_and_stop_nothing(
         ({"kernel": "B70f"}, "kernel B70f"),
         ({"rows": 16, "columns": 16}, "matrix 16 x 16"),
         ({"orientation": tuple("010001")}, "orientation 0 1 0 0 0 1"),
-        ({"rescale_type": "US"}, "rescale type US"),
         ({"extra": {"AcquisitionNumber": 2}}, "acquisition 2"),
     ],
 )
@@ -149,6 +149,7 @@ def test_what_belongs_together_is_not_split(tmp_path: Path, change: dict[str, ob
         ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL", "DE_VNC"]}, "a virtual non-contrast"),
         ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL"]}, "a derived image (DERIVED/PRIMARY/AXIAL)"),
         ({"RescaleType": "HU_MOD"}, "its values are no HU (RescaleType HU_MOD)"),
+        ({"RescaleType": "US"}, "the unit of its values is unspecified"),
         ({"ModalityLUTSequence": [Dataset()]}, "its values are no HU (ModalityLUTSequence)"),
         ({"BurnedInAnnotation": "YES"}, "text is burned into it"),
         ({"NumberOfFrames": 3}, "3 frames in one file"),
@@ -209,10 +210,46 @@ def test_images_derived_by_lossy_compression_alone_are_taken(tmp_path: Path) -> 
     assert scan.notes == ("the source was compressed with loss",)
 
 
-def test_an_unspecified_rescale_type_is_taken_as_hu_and_said(tmp_path: Path) -> None:
-    make_series(tmp_path, rescale_type="US")
+@pytest.mark.parametrize(
+    ("change", "name", "reason"),
+    [
+        ({"RescaleType": "US"}, "us", "the unit of its values is unspecified (RescaleType US)"),
+        ({"BurnedInAnnotation": "YES"}, "burned-in", "text is burned into it"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "AVERAGE"]}, "averages", "an average"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "VMI"]}, "monoenergetic", "a virtual mono"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "reformats", "a derived image (DERIVED"),
+        ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL"]}, "derived", "a derived image (DERIVED"),
+    ],
+)
+def test_what_is_asked_for_is_taken_and_flagged(
+    tmp_path: Path, change: dict[str, object], name: str, reason: str
+) -> None:
+    make_series(tmp_path, extra=change)
+    others = frozenset(ADMISSIBLE) - {name}
+    found = find_series(tmp_path, admit=others)
+    assert {one.outcome for one in found.unused} == {"skipped"}
+    assert found.scans == ()
+    (scan,) = find_series(tmp_path, admit=frozenset({name}))
+    (flag,) = scan.notes
+    assert flag.startswith("OUT_OF_DISTRIBUTION: ")
+    assert reason in flag
+
+
+def test_what_can_never_be_asked_for(tmp_path: Path) -> None:
+    make_series(tmp_path, image_type=["DERIVED", "SECONDARY", "AXIAL", "VNC"])
+    assert find_series(tmp_path, admit=frozenset(ADMISSIBLE)).scans == ()
+    with pytest.raises(ConfigError, match="'mips' cannot be asked for"):
+        find_series(tmp_path, admit=frozenset({"mips"}))
+
+
+def test_units_are_split_where_unspecified_ones_are_asked_for(tmp_path: Path) -> None:
+    paths = make_series(tmp_path, slices=4)
+    for path in paths[2:]:
+        edit(path, RescaleType="US")
     (scan,) = find_series(tmp_path)
-    assert scan.notes == ("RescaleType is US (unspecified): values are taken as HU",)
+    assert len(scan.instances) == 2
+    both = find_series(tmp_path, admit=frozenset({"us"}))
+    assert [scan.split_key for scan in both] == ["rescale type HU", "rescale type US"]
 
 
 def test_our_own_results_are_not_denoised_again(workshop: Workshop) -> None:
@@ -220,6 +257,8 @@ def test_our_own_results_are_not_denoised_again(workshop: Workshop) -> None:
     found = find_series(workshop.target)
     assert found.scans == ()
     assert {one.reason for one in found.unused} == {"already denoised by ldct_clipdn"}
+    again = find_series(workshop.target, admit=frozenset({"own"}))
+    assert [len(scan.instances) for scan in again] == [3]
 
 
 def test_our_own_dose_simulation_is_denoised(tmp_path: Path) -> None:
