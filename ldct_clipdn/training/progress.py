@@ -15,7 +15,7 @@ from tqdm import tqdm
 __all__ = ["CsvLog", "TrainProgress"]
 
 LOG_EVERY: Final = 10
-"""Iterations per row of `train.csv`; reading the loss more often would stall a GPU."""
+"""Iterations between two readings of the loss; reading it more often would stall a GPU."""
 
 
 class CsvLog:
@@ -46,7 +46,8 @@ class CsvLog:
             with self.path.open(newline="", encoding="utf-8") as file:
                 kept = [row for row in csv.DictReader(file) if int(row["iteration"]) <= iteration]
         self.path.unlink(missing_ok=True)
-        self.add(*kept)
+        if kept:
+            self.add(*kept)
 
     def add(self, *rows: dict[str, Any]) -> None:
         """Append rows.
@@ -65,7 +66,7 @@ class CsvLog:
 
 
 class TrainProgress:
-    """A bar with loss, rate and time left on stderr; a row of `train.csv` every 10 iterations.
+    """A bar with loss, rate and time left on stderr, and a row per iteration in `train.csv`.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ class TrainProgress:
     def __init__(self, run_dir: str, iterations: int) -> None:
         self.log = CsvLog(Path(run_dir) / "train.csv", ("iteration", "loss", "learning_rate"))
         self.iterations = iterations
-        self._losses: list[torch.Tensor] = []
+        self._unread: list[tuple[int, torch.Tensor, float]] = []
         self._bar: tqdm[Any] | None = None
 
     def attach(self, engine: SupervisedTrainer) -> None:
@@ -102,9 +103,11 @@ class TrainProgress:
         # the rate must be read before the schedule's own handler steps it
         engine.add_event_handler(Events.ITERATION_STARTED, self._note_rate)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._note_loss)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)  # before the run is saved
 
     def close(self) -> None:
-        """End the bar's line."""
+        """Write what is not written yet, and end the bar's line."""
+        self._write()
         if self._bar is not None:
             self._bar.close()
 
@@ -112,12 +115,21 @@ class TrainProgress:
         self._rate = float(engine.optimizer.param_groups[0]["lr"])
 
     def _note_loss(self, engine: SupervisedTrainer) -> None:
-        self._losses.append(torch.as_tensor(engine.state.output["loss"]).detach())
-        iteration = engine.state.iteration
+        loss = torch.as_tensor(engine.state.output["loss"]).detach()
+        self._unread.append((engine.state.iteration, loss, self._rate))
+        if len(self._unread) == LOG_EVERY:
+            self._write()
         assert self._bar is not None  # noqa: S101 - for the type checker: attach made it
-        if iteration % LOG_EVERY == 0 or iteration >= self.iterations:
-            loss = float(torch.stack(self._losses).mean())
-            self._losses.clear()
-            self.log.add({"iteration": iteration, "loss": loss, "learning_rate": self._rate})
-            self._bar.set_postfix(loss=f"{loss:.5f}", lr=f"{self._rate:.1e}", refresh=False)
         self._bar.update()
+
+    def _write(self) -> None:
+        if not self._unread or self._bar is None:
+            return
+        rows = [
+            {"iteration": iteration, "loss": float(loss), "learning_rate": rate}
+            for iteration, loss, rate in self._unread
+        ]
+        self._unread.clear()
+        self.log.add(*rows)
+        mean = sum(float(row["loss"]) for row in rows) / len(rows)
+        self._bar.set_postfix(loss=f"{mean:.5f}", lr=f"{self._rate:.1e}", refresh=False)

@@ -38,6 +38,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.requested = False
+        self.ending = False
 
     @contextmanager
     def watching(self, trainer: SupervisedTrainer) -> Iterator[None]:
@@ -61,18 +62,26 @@ class Interruption:
         watched: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, note) for number in watched}
         try:
-            with trainer.add_event_handler(Events.ITERATION_COMPLETED, self._end):
+            with (
+                trainer.add_event_handler(Events.ITERATION_COMPLETED, self._agree),
+                trainer.add_event_handler(Events.EPOCH_COMPLETED, self._end),
+            ):
                 yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _end(self, trainer: SupervisedTrainer) -> None:
+    def _agree(self, trainer: SupervisedTrainer) -> None:
+        self.ending = self.requested
         if _is_distributed():
             flag = torch.tensor(int(self.requested), device=trainer.state.device)
             dist.all_reduce(flag, dist.ReduceOp.MAX)
-            self.requested = bool(flag)
-        if self.requested:
+            self.ending = bool(flag)
+        if trainer.state.iteration % trainer.state.epoch_length:
+            self._end(trainer)  # else the validation that is due comes first
+
+    def _end(self, trainer: SupervisedTrainer) -> None:
+        if self.ending:
             trainer.terminate()
 
 
@@ -128,9 +137,9 @@ def run_training(
     progress.close()
     if trainer.state.iteration % trainer.state.epoch_length:
         _close_short_interval(
-            trainer, state, evaluator, validation_log, measure=not interruption.requested
+            trainer, state, evaluator, validation_log, measure=not interruption.ending
         )
-    if interruption.requested and trainer.state.iteration < iterations:
+    if interruption.ending and trainer.state.iteration < iterations:
         logger.warning(
             "Interrupted after iteration %d; go on with: --resume True --run_dir %s",
             trainer.state.iteration,
