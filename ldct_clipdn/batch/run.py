@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.batch.manifest import (
     InputRecord,
@@ -66,10 +66,13 @@ class RunOptions:
         check_strength(self.strength)
 
 
+DEFAULTS: Final = RunOptions()
+
+
 def denoise_study(
     source: str | Path,
     target: str | Path,
-    options: RunOptions | None = None,
+    options: RunOptions = DEFAULTS,
     *,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -82,7 +85,7 @@ def denoise_study(
     target
         Output folder, outside the source; gets one folder per derived series and `manifest.json`.
     options
-        How; None takes the defaults.
+        How.
     progress
         Called as slices are done.
 
@@ -100,7 +103,7 @@ def denoise_study(
     WriteError
         When the target cannot be written.
     """
-    source, target, options = Path(source), Path(target), options or RunOptions()
+    source, target = Path(source), Path(target)
     check_folders(source, target)
     plan = plan_run(find_series(source))
     engine = _open(plan, options)

@@ -109,8 +109,10 @@ def denoise_series(job: Job, setting: Setting, report: Callable[[int], None]) ->
                 time=_series_time(scan.instances[0].header, setting),
                 number=job.number,
             )
-    except (LdctError, OSError) as error:
-        logger.debug("series %s failed", scan.source_uid, exc_info=True)
+    except Exception as error:  # what goes wrong with one series stops no other
+        is_known = isinstance(error, LdctError | OSError)
+        level = logging.DEBUG if is_known else logging.ERROR  # a bug must look like one
+        logger.log(level, "series %s failed", scan.source_uid, exc_info=True)
         failures = readable.failures | {one.path: _reason(error) for one in scan.instances}
         return _outcome(job, setting, "", failures, perf_counter() - start)
     return _outcome(job, setting, uid, readable.failures, perf_counter() - start)
@@ -174,10 +176,12 @@ def _outcome(
     return Outcome(record, tuple(inputs))
 
 
-def _reason(error: LdctError | OSError) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, LdctError):
         return error.reason
-    return error.strerror or str(error)
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"an error in ldct_clipdn itself: {type(error).__name__}: {error}"
 
 
 def _series_time(header: Dataset, setting: Setting) -> datetime:

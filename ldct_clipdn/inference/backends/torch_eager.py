@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ldct_clipdn.errors import BackendError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -50,6 +52,17 @@ class TorchBackend:
         -------
         numpy.ndarray
             float32, same shape; not limited to [0, 1].
+
+        Raises
+        ------
+        BackendError
+            When the device's memory does not hold it.
         """
-        with torch.inference_mode():
-            return self.model(torch.from_numpy(batch).to(self.device)).cpu().numpy()  # type: ignore[no-any-return]
+        try:
+            with torch.inference_mode():
+                return self.model(torch.from_numpy(batch).to(self.device)).cpu().numpy()  # type: ignore[no-any-return]
+        except torch.OutOfMemoryError as error:
+            raise BackendError(
+                f"the memory of {self.device} is too small for {tuple(batch.shape)}",
+                remedy="Give --device cpu, or free the device",
+            ) from error
