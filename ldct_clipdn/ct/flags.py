@@ -39,9 +39,9 @@ class Thresholds:
     edge_ratio
         Least sharpness of the skin's edge, in units of what it was.
     structure
-        Largest correlation of the change with the edges of the anatomy. Real noise (quarter minus
-        full dose, both kernels of Mayo L192) stays below 0.01, a Gaussian blur of one pixel
-        reaches 0.05 to 0.3.
+        Largest correlation of the change with the edges of the anatomy. The 99th percentile of
+        pure noise is 0.007 (coloured and white, 10 to 60 HU, on 75 slices of 18 scanners; real
+        noise of Mayo L192 alike); a Gaussian blur of one pixel is above 0.05 on 99 % of them.
     target_deviation
         Largest relative deviation of the noise from the target.
     """
@@ -50,7 +50,7 @@ class Thresholds:
     other_bias_hu: float = 3.0
     texture_shift: float = 0.2
     edge_ratio: float = 0.9
-    structure: float = 0.05
+    structure: float = 0.03
     target_deviation: float = 0.1
 
 
