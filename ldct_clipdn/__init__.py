@@ -14,42 +14,69 @@ if TYPE_CHECKING:
     from ldct_clipdn.batch.run import denoise_study as denoise_study
     from ldct_clipdn.core.denoiser import CLIPDenoiser as CLIPDenoiser
     from ldct_clipdn.core.denoiser import build_denoiser as build_denoiser
+    from ldct_clipdn.core.metrics import psnr as psnr
+    from ldct_clipdn.core.metrics import ssim as ssim
     from ldct_clipdn.core.noise import add_published_noise as add_published_noise
     from ldct_clipdn.core.weights import load_denoiser as load_denoiser
     from ldct_clipdn.ct.hu import HURange as HURange
     from ldct_clipdn.ct.quality import QualityRecord as QualityRecord
     from ldct_clipdn.ct.quality import assess_quality as assess_quality
+    from ldct_clipdn.errors import BackendError as BackendError
+    from ldct_clipdn.errors import ConfigError as ConfigError
+    from ldct_clipdn.errors import DataError as DataError
+    from ldct_clipdn.errors import DecodeError as DecodeError
     from ldct_clipdn.errors import LdctError as LdctError
+    from ldct_clipdn.errors import ReadError as ReadError
+    from ldct_clipdn.errors import WeightsError as WeightsError
+    from ldct_clipdn.errors import WriteError as WriteError
     from ldct_clipdn.inference.denoise import denoise_hu as denoise_hu
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BackendError": "errors",
     "CLIPDenoiser": "core.denoiser",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "DecodeError": "errors",
     "HURange": "ct.hu",
     "LdctError": "errors",
-    "RunOptions": "batch.run",
-    "add_published_noise": "core.noise",
     "QualityRecord": "ct.quality",
+    "ReadError": "errors",
+    "RunOptions": "batch.run",
+    "WeightsError": "errors",
+    "WriteError": "errors",
+    "add_published_noise": "core.noise",
     "assess_quality": "ct.quality",
     "build_denoiser": "core.denoiser",
     "denoise_hu": "inference.denoise",
     "denoise_study": "batch.run",
     "load_denoiser": "core.weights",
+    "psnr": "core.metrics",
+    "ssim": "core.metrics",
 }
 
 __all__ = [
+    "BackendError",
     "CLIPDenoiser",
+    "ConfigError",
+    "DataError",
+    "DecodeError",
     "HURange",
     "LdctError",
     "QualityRecord",
+    "ReadError",
     "RunOptions",
+    "WeightsError",
+    "WriteError",
     "add_published_noise",
     "assess_quality",
     "build_denoiser",
     "denoise_hu",
     "denoise_study",
     "load_denoiser",
+    "psnr",
+    "ssim",
 ]
 
 
