@@ -21,7 +21,7 @@ from ldct_clipdn.core.weight_checks import (
     encoder_state,
     without_unused_layer4,
 )
-from ldct_clipdn.core.weight_files import read_weights_file, write_weights_file
+from ldct_clipdn.core.weight_files import WeightsFile, read_weights_file, write_weights_file
 from ldct_clipdn.core.weight_store import find_weights, stored_encoder, stored_weights
 from ldct_clipdn.errors import ConfigError, WeightsError
 
@@ -56,11 +56,18 @@ class WeightsInfo:
         Of the file.
     encoder
         Encoder, width and where its weights came from, in words.
+    target_noise_hu
+        Noise that denoising with them should leave in HU, for `--strength auto`; None where the
+        file does not say.
+    trained_noise_hu
+        Lowest and highest noise in HU that they were trained for; None where the file does not say.
     """
 
     name: str
     sha256: str
     encoder: str
+    target_noise_hu: float | None = None
+    trained_noise_hu: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,22 @@ def open_denoiser(
     model.load_state_dict(state)
     width = config.layout.width
     encoder = f"{config.encoder}, width {width}, encoder weights: {config.encoder_source}"
-    return model.eval(), WeightsInfo(file.path.name, file.sha256, encoder)
+    return model.eval(), WeightsInfo(file.path.name, file.sha256, encoder, *_noise_notes(file))
+
+
+def _noise_notes(file: WeightsFile) -> tuple[float | None, tuple[float, float] | None]:
+    """Read what a file says of noise: `target_noise_hu`, and `trained_noise_hu` as two numbers."""
+    target, trained = file.extra.get("target_noise_hu"), file.extra.get("trained_noise_hu")
+    try:
+        hu = None if target is None else float(target)
+        if trained is None:
+            return hu, None
+        low, high = trained
+        return hu, (float(low), float(high))
+    except (TypeError, ValueError) as error:
+        raise WeightsError(
+            "what the file says of noise are no numbers", path=file.path, remedy="Write it anew"
+        ) from error
 
 
 def save_denoiser(model: CLIPDenoiser, path: Path, notes: Mapping[str, Any] | None = None) -> None:

@@ -183,6 +183,26 @@ def assert_computes_the_same(loaded, model):
     assert not loaded.training
 
 
+def test_our_safetensors_say_what_noise_they_are_for(tmp_path, model):
+    path = tmp_path / "model.safetensors"
+    save_denoiser(model, path, {"target_noise_hu": 12, "trained_noise_hu": [5, 110.0]})
+    _, info = open_denoiser(path)
+    assert (info.target_noise_hu, info.trained_noise_hu) == (12.0, (5.0, 110.0))
+    save_denoiser(model, path)
+    _, info = open_denoiser(path)
+    assert (info.target_noise_hu, info.trained_noise_hu) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "notes", [{"target_noise_hu": "much"}, {"trained_noise_hu": 7}, {"trained_noise_hu": [1]}]
+)
+def test_noise_that_is_no_number_is_refused(tmp_path, model, notes):
+    path = tmp_path / "model.safetensors"
+    save_denoiser(model, path, notes)
+    with pytest.raises(WeightsError, match="noise"):
+        open_denoiser(path)
+
+
 def test_our_safetensors_keep_the_configuration(tmp_path, model):
     path = tmp_path / "w.safetensors"
     save_denoiser(model, path)
