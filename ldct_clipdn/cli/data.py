@@ -106,7 +106,8 @@ def _print_survey(survey: Survey) -> None:
         _print_table(survey.groups)
     print(_summary(survey))
     for problem in survey.problems:
-        print(f"{'error' if problem.fatal else 'warning'}: {problem.line(survey.root)}")
+        print(f"{'error' if problem.fatal else 'warning'}: {problem.reason}")
+        print(f"    {problem.names(survey.root)}\n    {problem.remedy}")
     for reason, count in survey.skipped.items():
         print(f"skipped: {count} file{'s' if count > 1 else ''}: {reason}")
 

@@ -102,13 +102,13 @@ def _match(there: Sequence[CTSlice]) -> DosePair | list[Unpaired]:
     if len(normal) == len(low) == 1 and normal[0].shape == low[0].shape:
         return DosePair(normal[0], low[0])
     if there[0].place is None:
-        reason = "its position is unknown"
+        reason = "the position is unknown"
     elif not low:
-        reason = "its low dose is missing"
+        reason = "the low dose is missing"
     elif not normal:
-        reason = "its normal dose is missing"
+        reason = "the normal dose is missing"
     elif len(there) > 2:
-        reason = f"{len(normal)} slices of normal and {len(low)} of low dose lie at its place"
+        reason = f"{len(normal)} slices of normal and {len(low)} of low dose lie at one place"
     else:
         reason = "normal and low dose have different matrix sizes"
     return [Unpaired(one, reason) for one in there]

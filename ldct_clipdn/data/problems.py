@@ -66,9 +66,24 @@ class Problem:
         str
             Reason, first names, remedy.
         """
-        names = [str(_below(path, root)) for path in self.paths[:NAMES_SHOWN]]
-        more = ", ..." if len(self.paths) > NAMES_SHOWN else ""
-        return f"{self.reason} ({', '.join(names)}{more}). {self.remedy}"
+        return f"{self.reason} ({self.names(root)}). {self.remedy}"
+
+    def names(self, root: Path) -> str:
+        """Name the first few files or folders.
+
+        Parameters
+        ----------
+        root
+            Folder that paths are shown below.
+
+        Returns
+        -------
+        str
+            With how many more there are.
+        """
+        shown = [str(_below(path, root)) for path in self.paths[:NAMES_SHOWN]]
+        more = len(self.paths) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def find_problems(found: FoundSlices, pairs: DosePairs) -> tuple[Problem, ...]:

@@ -183,8 +183,10 @@ def source_files(path: Path) -> tuple[Path, ...]:
     Returns
     -------
     tuple of Path
-        The file, and the pixels beside a detached header.
+        The file, and the pixels beside a detached header; of an archive's member, the archive.
     """
+    if not path.is_file():
+        return tuple(one for one in path.parents if one.is_file())
     return data_files(path)
 
 
@@ -239,6 +241,8 @@ def _dicom_slices(root: Path, scan: Scan) -> Iterator[CTSlice]:
 def _other_slices(root: Path, other: Unused, *, one_folder: bool) -> list[CTSlice] | Unused:
     """Look at what is no DICOM file: volumes and prepared slices."""
     path = other.path
+    if (is_volume(path) or path.suffix == ".npy") and not path.is_file():
+        return Unused(path, "skipped", "in an archive: to be used it must be unpacked")
     try:
         if is_volume(path):
             return _volume_slices(root, path, one_folder=one_folder)

@@ -372,13 +372,13 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
         zlib.error,
     ) as error:
         raise ReadError(
-            f"the file cannot be read as a volume: {_first_line(error)}",
+            f"no readable volume: {_cause(error)}",
             path=path,
             remedy="Fetch it again",
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def _cause(error: Exception) -> str:
     """Take what says most of a message: ITK writes several lines, the last one has the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    return lines[-1].removeprefix("sitk::ERROR: ") if lines else type(error).__name__

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ldct_clipdn.data.doses import match_doses
 from ldct_clipdn.data.mayo import find_slices, split_by_patient, training_sets
 from ldct_clipdn.data.names import dose_word, path_traits
 from ldct_clipdn.data.problems import find_problems
-from ldct_clipdn.data.slices import CTSlice, FoundSlices
+from ldct_clipdn.data.slices import CTSlice, FoundSlices, read_frames
 from ldct_clipdn.errors import ConfigError, DataError
 
 
@@ -170,6 +171,23 @@ def test_volumes_in_several_folders_take_the_folder_as_patient(tmp_path: Path) -
     assert {one.patient for one in find_slices(tmp_path).slices} == {"a", "b"}
 
 
+def test_archives_are_looked_into(tmp_path: Path) -> None:
+    paths = make_series(tmp_path / "loose", patient_id="P1")
+    make_prepared(tmp_path / "loose", "L067", (0,), "target")
+    archive = tmp_path / "data" / "cases.zip"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted((tmp_path / "loose").iterdir()):
+            file.write(path, path.name)
+    found = find_slices(tmp_path / "data")
+    assert [one.path for one in found.slices] == [archive / path.name for path in paths]
+    (prepared,) = found.unused
+    assert (prepared.path.name, prepared.outcome) == ("L067_0_target.npy", "skipped")
+    assert "unpacked" in prepared.reason
+    sets = training_sets(tmp_path / "data", cache_dir=tmp_path / "cache")
+    assert np.array_equal(sets.read(sets.training[1]["image"]), next(iter(read_frames(paths[1]))))
+
+
 @pytest.mark.parametrize(
     ("name", "dose"),
     [
@@ -212,7 +230,7 @@ def test_kernels_and_thicknesses_never_mix(tmp_path: Path) -> None:
     make_mayo(tmp_path / "quarter_3mm_sharp", "L192", "quarter", thickness="3", kernel="D45f")
     pairs = match_doses(find_slices(tmp_path).slices)
     assert not pairs.pairs
-    assert {reason for _, reason in pairs.unpaired} == {"its normal dose is missing"}
+    assert {reason for _, reason in pairs.unpaired} == {"the normal dose is missing"}
 
 
 def test_a_missing_pair_is_named_counted_and_by_option_fatal(
@@ -225,8 +243,8 @@ def test_a_missing_pair_is_named_counted_and_by_option_fatal(
     with caplog.at_level(logging.WARNING):
         sets = training_sets(root, cache_dir=tmp_path / "cache")
     said = " ".join(caplog.messages)
-    assert "L506 B30f: 1 slice cannot be paired: its low dose is missing" in said
-    assert "L506 B30f: 1 slice cannot be paired: its normal dose is missing" in said
+    assert "L506 B30f: 1 slice cannot be paired: the low dose is missing" in said
+    assert "L506 B30f: 1 slice cannot be paired: the normal dose is missing" in said
     assert Counter(one["set"] for one in sets.validation) == {"synthetic": 3, "low_dose": 2}
     with pytest.raises(DataError, match="L067 B30f: 1 slice cannot be paired"):
         training_sets(root, cache_dir=tmp_path / "cache", strict=True)
@@ -239,9 +257,9 @@ def test_slices_that_lie_at_one_place_or_nowhere_are_no_pairs(tmp_path: Path) ->
     pairs = match_doses(find_slices(tmp_path).slices)
     assert [pair.normal.place for pair in pairs.pairs] == [2.0]
     assert Counter(reason for _, reason in pairs.unpaired) == {
-        "2 slices of normal and 1 of low dose lie at its place": 3,
-        "its position is unknown": 1,
-        "its low dose is missing": 1,
+        "2 slices of normal and 1 of low dose lie at one place": 3,
+        "the position is unknown": 1,
+        "the low dose is missing": 1,
     }
 
 
