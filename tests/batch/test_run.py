@@ -136,6 +136,14 @@ def test_the_manifest_says_what_was_done(source: Path, weights: Path, tmp_path: 
     ]
 
 
+def test_a_random_encoder_is_said_in_every_image(
+    source: Path, weights: Path, tmp_path: Path
+) -> None:
+    denoise_study(source / "a", tmp_path / "out", RunOptions(weights))
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        assert "encoder weights: random" in str(pydicom.dcmread(path))
+
+
 def test_series_numbers_are_free_in_their_study(source: Path, tmp_path: Path) -> None:
     for number, path in ((2, source / "a"), (10003, source / "b")):
         for one in path.iterdir():

@@ -15,7 +15,7 @@ from ldct_clipdn.errors import ConfigError
 
 
 def plain_forward(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """PROTOCOL.md 3.1 to 3.7 written out for encoder blocks (1, 1, 1), with functions only."""
+    """PROTOCOL.md 3.1 to 3.7 written out, with functions only."""
 
     def conv(x, name, stride=1):
         weight = state[f"{name}.weight"]
@@ -30,9 +30,18 @@ def plain_forward(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tens
         out = F.relu(norm(conv(out, f"{name}.conv2"), f"{name}.bn2"))
         out = F.avg_pool2d(out, stride) if stride > 1 else out
         out = norm(conv(out, f"{name}.conv3"), f"{name}.bn3")
-        short = F.avg_pool2d(x, stride) if stride > 1 else x
-        short = norm(conv(short, f"{name}.downsample.0"), f"{name}.downsample.1")
-        return F.relu(out + short)
+        if f"{name}.downsample.0.weight" in state:
+            x = F.avg_pool2d(x, stride) if stride > 1 else x
+            x = norm(conv(x, f"{name}.downsample.0"), f"{name}.downsample.1")
+        return F.relu(out + x)
+
+    def layer(x, name, stride):
+        x = bottleneck(x, f"{name}.0", stride)
+        number = 1
+        while f"{name}.{number}.conv1.weight" in state:
+            x = bottleneck(x, f"{name}.{number}", 1)
+            number += 1
+        return x
 
     def block(x, number):
         for part in (0, 2):
@@ -49,9 +58,9 @@ def plain_forward(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tens
     f1 = F.relu(norm(conv(image, f"{e}.conv1", stride=2), f"{e}.bn1"))
     f1 = F.relu(norm(conv(f1, f"{e}.conv2"), f"{e}.bn2"))
     f1 = F.relu(norm(conv(f1, f"{e}.conv3"), f"{e}.bn3"))
-    f2 = bottleneck(F.avg_pool2d(f1, 2), f"{e}.layer1.0", 1)
-    f3 = bottleneck(f2, f"{e}.layer2.0", 2)
-    f4 = bottleneck(f3, f"{e}.layer3.0", 2)
+    f2 = layer(F.avg_pool2d(f1, 2), f"{e}.layer1", 1)
+    f3 = layer(f2, f"{e}.layer2", 2)
+    f4 = layer(f3, f"{e}.layer3", 2)
     out = block(f4, 0)
     out = block(torch.cat([up(out), f3], 1), 1)
     out = block(torch.cat([up(out), f2], 1), 2)
@@ -61,9 +70,13 @@ def plain_forward(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tens
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_forward_equals_the_formula(channels):
+@pytest.mark.parametrize(("encoder", "width"), [("tiny", 4), ("RN50", None), ("RN50x4", 8)])
+def test_forward_equals_the_formula(channels, encoder, width):
     torch.manual_seed(0)
-    model = build_denoiser(in_channels=channels, encoder="tiny", width=4).eval()
+    model = build_denoiser(in_channels=channels, encoder=encoder, width=width).eval()
+    for name, value in model.encoder.state_dict().items():  # so that no term is 0 or 1
+        if name.endswith(("running_mean", "running_var", "bias")):
+            value.uniform_(0.5, 1.5)
     x = torch.rand(2, channels, 70, 64)
     with torch.no_grad():
         torch.testing.assert_close(

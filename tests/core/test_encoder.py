@@ -86,6 +86,14 @@ def test_frozen_encoder_stays_bit_identical():
     assert all(f"up_path.{i}.conv_block.block.0.weight" in changed for i in range(5))
 
 
+def test_gradients_reach_the_adapter_through_the_frozen_encoder():
+    torch.manual_seed(0)
+    model = build_denoiser(encoder="tiny", use_image=False).train()  # no other way to it
+    model(torch.rand(2, 1, 32, 32)).square().mean().backward()
+    assert model.first.weight.grad.abs().min() > 0
+    assert all(one.grad is None for one in model.encoder.parameters())
+
+
 def test_adapt_updates_statistics_and_nothing_else_of_the_encoder():
     torch.manual_seed(0)
     model = build_denoiser(encoder="tiny", encoder_norm="adapt")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import socket
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from ldct_clipdn.core import weight_files
 from ldct_clipdn.core.denoiser import DenoiserConfig, build_denoiser
 from ldct_clipdn.core.weights import (
     ENCODER_VARIABLE,
+    fetch_encoder,
     load_denoiser,
     open_denoiser,
     read_encoder_weights,
@@ -162,6 +164,22 @@ def test_without_network_one_error_names_the_three_ways(monkeypatch, tmp_path):
     assert "\n" not in text
 
 
+def test_fetching_gives_up_after_seconds_and_leaves_others_timeouts_alone(monkeypatch):
+    import open_clip.pretrained
+
+    during = []
+
+    def download(*_args, **_options):
+        during.append(socket.getdefaulttimeout())
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(open_clip.pretrained, "download_pretrained", download)
+    with pytest.raises(WeightsError, match="timed out"):
+        fetch_encoder("RN50", "openai")
+    assert during == [10]
+    assert socket.getdefaulttimeout() is None
+
+
 def test_an_unknown_tag_lists_the_known_ones():
     with pytest.raises(WeightsError, match="nor a tag.*openai, yfcc15m, cc12m"):
         build_denoiser(pretrained="opneai")
@@ -308,6 +326,22 @@ def test_a_configuration_of_another_version_is_named(tmp_path, model):
     weight_files.write_weights_file(tmp_path / "w.safetensors", model.state_dict(), extra)
     with pytest.raises(WeightsError, match="another version.*colour"):
         load_denoiser(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("config", [{"encoder": "RN51"}, {"width": -2}, [1], "RN50"])
+def test_a_configuration_that_makes_no_sense_is_a_weights_error(tmp_path, model, config):
+    weight_files.write_weights_file(
+        tmp_path / "w.safetensors", model.state_dict(), {"config": config}
+    )
+    with pytest.raises(WeightsError, match="another version"):
+        load_denoiser(tmp_path / "w.safetensors")
+
+
+def test_safetensors_whose_notes_are_no_json_object(tmp_path, model):
+    for notes in ("[1]", "{", "3"):
+        save_file(model.state_dict(), tmp_path / "w.safetensors", {"ldct_clipdn": notes})
+        with pytest.raises(WeightsError, match="damaged"):
+            load_denoiser(tmp_path / "w.safetensors")
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path, model):
