@@ -42,7 +42,7 @@ BLOCK_MM: Final = 16.0
 
 
 def limit_change(
-    hu: Plane, change: Plane, *, times: float = LIMIT
+    before: Plane, after: Plane, *, times: float = LIMIT
 ) -> tuple[Plane, NDArray[np.bool_]]:
     """Limit the change of each pixel to a multiple of the noise around it.
 
@@ -51,10 +51,8 @@ def limit_change(
 
     Parameters
     ----------
-    hu
-        The slice before, float32 [H, W] in HU.
-    change
-        What is to be added to it, same shape, in HU.
+    before, after
+        The slice, float32 [H, W] in HU.
     times
         Largest change in units of the local noise: the standard deviation in 11 x 11 pixels, and
         2 HU at least.
@@ -62,13 +60,17 @@ def limit_change(
     Returns
     -------
     numpy.ndarray
-        The limited change, float32 [H, W] in HU.
+        The slice after, float32 [H, W] in HU; what was not limited keeps its bits.
     numpy.ndarray
         Where it was limited, bool [H, W].
     """
-    largest = times * np.maximum(local_sd(hu, WINDOW_PX), LEAST_NOISE_HU)
-    limited = np.clip(change, -largest, largest).astype(np.float32)
-    return limited, np.abs(change) > largest
+    change = after - before
+    if not change.any():
+        return after, np.zeros(after.shape, dtype=np.bool_)
+    largest = times * np.maximum(local_sd(before, WINDOW_PX), LEAST_NOISE_HU)
+    where = np.abs(change) > largest
+    held = before + np.copysign(largest, change)
+    return np.where(where, held, after).astype(np.float32), where
 
 
 def structure_correlation(hu: Plane, change: Plane, body: Mask) -> float | None:

@@ -1,0 +1,78 @@
+"""Watching a series: noise before, measurements, the slice that is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import make_series
+from coloured import B30F, coloured_noise
+
+from ldct_clipdn.batch.watch import SeriesWatch, lowest_hu, measure_scan_noise
+from ldct_clipdn.ct.flags import Expected
+from ldct_clipdn.io.dicom_read import read_slice
+from ldct_clipdn.io.find import find_series
+from ldct_clipdn.io.scan import Scan
+
+SIZE = 96
+
+
+def scan_of(folder: Path, **settings: object) -> Scan:
+    make_series(folder, rows=SIZE, columns=SIZE, **settings)
+    (scan,) = find_series(folder).scans
+    return scan
+
+
+def noisy(sd: float):
+    return lambda z: 50 + coloured_noise(B30F, SIZE, sd, z)
+
+
+def test_noise_of_a_series_is_read_from_its_files(tmp_path: Path) -> None:
+    assert measure_scan_noise(scan_of(tmp_path, hu=noisy(20.0))) == pytest.approx(20, rel=0.1)
+
+
+def test_long_series_are_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = scan_of(tmp_path, slices=9, hu=noisy(20.0))
+    read = []
+    monkeypatch.setattr("ldct_clipdn.batch.watch.METERED", 3)
+    monkeypatch.setattr(
+        "ldct_clipdn.batch.watch.read_slice",
+        lambda one: read.append(scan.instances.index(one)) or read_slice(one),
+    )
+    measure_scan_noise(scan)
+    assert read == [0, 4, 8]
+
+
+def test_padding_is_not_measured_and_the_middle_is_kept(tmp_path: Path) -> None:
+    scan = scan_of(tmp_path, slices=5, padding=0, hu=noisy(15.0))
+    watch = SeriesWatch(scan)
+    for instance in scan.instances:
+        before = read_slice(instance)
+        after = before.hu + 1
+        after[before.padding] = 500
+        watch.add(before, after, limited=2)
+    record = watch.finish(Expected(slices=6))
+    assert record.largest_change_hu == pytest.approx(1, abs=1e-3)
+    assert record.limited == 10
+    assert [flag.code for flag in record.flags] == ["MISSING_SLICES"]
+    middle = read_slice(scan.instances[2])
+    assert watch.example.index == 2
+    np.testing.assert_array_equal(watch.example.before, middle.hu)
+    np.testing.assert_allclose(
+        watch.example.after, np.where(middle.padding, -1024, middle.hu + 1), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "hu"),
+    [
+        ({"intercept": "-1000"}, -1000),
+        ({"intercept": "-1024"}, -1024),
+        ({"intercept": "-8192"}, -1024),
+        ({"signed": True, "intercept": "0", "bits_stored": 16}, -1024),
+    ],
+)
+def test_lowest_value(tmp_path: Path, settings: dict, hu: float) -> None:
+    scan = scan_of(tmp_path, slices=1, **settings)
+    assert lowest_hu(scan.instances[0]) == hu
