@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import itertools
+import mmap
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ldct_clipdn.errors import ReadError
+from ldct_clipdn.io.volumes import Volume, data_files, is_volume, open_volume, stem_and_suffix
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+AXES = [
+    "".join(sense[1 - (flip >> place & 1)] for place, sense in enumerate(order))
+    for order in itertools.permutations(("LR", "PA", "SI"))
+    for flip in range(8)
+]
+"""All 48 ways in which a file's axes may run."""
+
+SPACING = (0.7, 0.8, 2.5)
+ORIGIN = (-12.5, 30.25, -410.75)
+
+
+def a_volume(slices: int = 3, rows: int = 4, columns: int = 5) -> NDArray[np.int16]:
+    """Make [Z, H, W] in which every voxel is another value, from the feet up."""
+    return (np.arange(slices * rows * columns, dtype=np.int16) - 1000).reshape(
+        slices, rows, columns
+    )
+
+
+def write(path: Path, values: NDArray[np.generic], *, axes: str = "LPS") -> None:
+    """Write a volume by SimpleITK, its axes turned as asked for."""
+    image = SimpleITK.GetImageFromArray(values)  # an identity direction: LPS
+    image.SetSpacing(SPACING[: image.GetDimension()])
+    image.SetOrigin(ORIGIN[: image.GetDimension()])
+    if axes != "LPS":
+        image = SimpleITK.DICOMOrient(image, axes)
+    SimpleITK.WriteImage(image, str(path))
+
+
+def whole(volume: Volume) -> NDArray[np.float32]:
+    return np.stack(list(volume.frames()))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_slices_are_shown_as_dicom_shows_them(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"case{suffix}"
+    write(path, a_volume())
+    volume = open_volume(path)
+    assert volume.shape == (3, 4, 5)
+    assert volume.frame(2).dtype == np.float32
+    assert np.array_equal(whole(volume), a_volume())
+    assert volume.spacing_mm == pytest.approx((0.8, 0.7))
+    assert volume.step_mm == pytest.approx(2.5)
+    assert volume.dtype == np.int16
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".mha"])
+@pytest.mark.parametrize("axes", AXES)
+def test_however_the_axes_run_the_slices_are_the_same(
+    tmp_path: Path, suffix: str, axes: str
+) -> None:
+    path = tmp_path / f"case{suffix}"
+    write(path, a_volume(), axes=axes)
+    volume = open_volume(path)
+    assert np.array_equal(whole(volume), a_volume())
+    assert volume.spacing_mm == pytest.approx((0.8, 0.7))
+    assert volume.step_mm == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("axes", ["LPS", "RAS", "SAL"])
+def test_the_affine_is_the_one_of_nibabel(tmp_path: Path, suffix: str, axes: str) -> None:
+    path, twin = tmp_path / f"case{suffix}", tmp_path / "twin.nii"
+    write(path, a_volume(), axes=axes)
+    write(twin, a_volume(), axes=axes)
+    assert np.allclose(open_volume(path).affine, nibabel.load(twin).affine, atol=1e-4)
+
+
+@given(slope=st.sampled_from([0.25, 1.0, 2.5]), intercept=st.sampled_from([-1024.0, 0.0, 10.5]))
+def test_scaling_of_the_header_is_applied(
+    tmp_path_factory: pytest.TempPathFactory, slope: float, intercept: float
+) -> None:
+    path = tmp_path_factory.mktemp("scaled") / "case.nii.gz"
+    image = nibabel.Nifti1Image(a_volume().T, np.diag([-0.7, -0.8, 2.5, 1.0]))
+    image.header.set_slope_inter(slope, intercept)
+    nibabel.save(image, path)
+    assert np.allclose(whole(open_volume(path)), a_volume() * slope + intercept)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "<i2", ">i2", "<u2", "i4", "<f4", ">f4", "f8"])
+def test_types_and_byte_orders(tmp_path: Path, dtype: str) -> None:
+    values = np.arange(60).reshape(3, 4, 5).astype(dtype)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    header = nibabel.Nifti1Header(endianness=">" if dtype.startswith(">") else "<")
+    header.set_data_dtype(dtype)
+    nibabel.save(nibabel.Nifti1Image(values.T, affine, header), tmp_path / "case.nii")
+    volume = open_volume(tmp_path / "case.nii")
+    assert volume.dtype == np.dtype(dtype)
+    assert np.array_equal(whole(volume), values.astype(np.float32))
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_one_slice_alone(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / f"flat{suffix}", a_volume()[0])
+    volume = open_volume(tmp_path / f"flat{suffix}")
+    assert volume.shape == (1, 4, 5)
+    assert np.array_equal(volume.frame(0), a_volume()[0])
+
+
+def test_a_fourth_axis_of_length_one_is_no_matter(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(a_volume().T[..., None], np.diag([-1.0, -1.0, 1.0, 1.0]))
+    nibabel.save(image, tmp_path / "case.nii.gz")
+    assert np.array_equal(whole(open_volume(tmp_path / "case.nii.gz")), a_volume())
+
+
+def test_an_oblique_volume_is_cut_along_its_own_axes(tmp_path: Path) -> None:
+    image = SimpleITK.GetImageFromArray(a_volume())
+    cosine, sine = np.cos(0.3), np.sin(0.3)
+    image.SetDirection((1, 0, 0, 0, cosine, -sine, 0, sine, cosine))
+    SimpleITK.WriteImage(image, str(tmp_path / "tilted.nii.gz"))
+    assert np.array_equal(whole(open_volume(tmp_path / "tilted.nii.gz")), a_volume())
+
+
+def test_the_header_alone_is_read_until_a_slice_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "case.nii"
+    write(path, a_volume())
+    path.write_bytes(path.read_bytes()[:-20])
+    volume = open_volume(path)
+    assert volume.shape == (3, 4, 5)
+    with pytest.raises(ReadError, match="no readable volume") as error:
+        volume.frame(0)
+    assert error.value.path == path
+
+
+def test_a_plain_nifti_is_mapped_not_loaded(tmp_path: Path) -> None:
+    write(tmp_path / "case.nii", a_volume())
+    owner: object = open_volume(tmp_path / "case.nii").stored
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    assert isinstance(owner, mmap.mmap)
+
+
+def damaged(path: Path, how: str) -> None:
+    if how == "many":
+        nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 2), np.int16), np.eye(4)), path)
+    elif how == "colour":
+        image = SimpleITK.Image([4, 4, 4], SimpleITK.sitkVectorUInt8, 3)
+        SimpleITK.WriteImage(image, str(path))
+    elif how == "complex":
+        nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.complex64), np.eye(4)), path)
+    elif how == "no direction":
+        header = nibabel.Nifti1Header()
+        header.set_data_shape((4, 4, 4))
+        header.set_sform(np.diag([1.0, 1.0, 0.0, 1.0]), code=1)
+        path.write_bytes(header.binaryblock + bytes(4) + bytes(4 * 64))
+    else:
+        write(path, np.random.default_rng(0).normal(0, 300, (9, 32, 32)).astype(np.int16))
+        content = path.read_bytes()
+        path.write_bytes(
+            {"empty": b"", "text": b"no volume", "cut": content[: len(content) // 2]}[how]
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "reason"),
+    [
+        *((f"case{suffix}", "empty", "the file is empty") for suffix in SUFFIXES),
+        *((f"case{suffix}", "text", "no readable volume") for suffix in SUFFIXES),
+        *((f"case{suffix}", "cut", "no readable volume") for suffix in SUFFIXES),
+        ("case.nii.gz", "many", "4 x 4 x 4 x 2 voxels are no single volume"),
+        ("case.nii.gz", "complex", "complex64"),
+        ("case.nii", "no direction", "no direction"),
+        ("case.nrrd", "colour", "several values per voxel"),
+        ("case.mha", "colour", "several values per voxel"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_one_plain_error(
+    tmp_path: Path, name: str, how: str, reason: str
+) -> None:
+    damaged(tmp_path / name, how)
+    with pytest.raises(ReadError, match=reason) as error:
+        open_volume(tmp_path / name).frame(0)
+    assert error.value.path == tmp_path / name
+    assert "\n" not in str(error.value)
+
+
+def test_names_that_are_no_volume(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="no such file"):
+        open_volume(tmp_path / "nowhere.nii")
+    (tmp_path / "image.png").write_bytes(b"x")
+    with pytest.raises(ReadError, match=r"no volume\. Give one of"):
+        open_volume(tmp_path / "image.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("liver.1.nii.gz", ("liver.1", ".nii.gz")),
+        ("A.NII", ("A", ".nii")),
+        ("x.nhdr", ("x", ".nhdr")),
+        ("x.dcm", ("x.dcm", "")),
+    ],
+)
+def test_names_are_parted(name: str, parts: tuple[str, str]) -> None:
+    assert stem_and_suffix(Path(name)) == parts
+    assert is_volume(Path(name)) == bool(parts[1])
+
+
+def test_a_detached_header_counts_its_pixels(tmp_path: Path) -> None:
+    write(tmp_path / "case.mhd", a_volume())
+    write(tmp_path / "case2.mhd", a_volume())
+    assert [one.name for one in data_files(tmp_path / "case.mhd")] == ["case.mhd", "case.raw"]
+    write(tmp_path / "case.nii", a_volume())
+    assert data_files(tmp_path / "case.nii") == (tmp_path / "case.nii",)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "doubted"),
+    [(0, 255, True), (0, 1, True), (-160, 240, True), (-1000, 40, False), (-500, 300, False)],
+)
+def test_values_that_seem_to_be_no_hu_are_doubted(
+    tmp_path: Path, low: float, high: float, doubted: bool
+) -> None:
+    write(tmp_path / "case.mha", np.linspace(low, high, 60, dtype=np.float32).reshape(3, 4, 5))
+    assert bool(open_volume(tmp_path / "case.mha").doubt()) == doubted
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    "name",
+    [
+        "anatomical_big_endian.nii", "ball_gzip.nrrd", "ball_raw.nhdr", "made_ct.mha",
+        "ct_avm_uint8_scaled.nii.gz", "made_ct2.mhd", "made_ct_float32.nii", "made_ct_int16.nii.gz",
+    ],
+)  # fmt: skip
+def test_real_files_read_as_itk_reads_them(data: Path, name: str) -> None:
+    path = data / "quirks" / name
+    image = SimpleITK.DICOMOrient(SimpleITK.ReadImage(str(path)), "LPS")
+    volume = open_volume(path)
+    expected = SimpleITK.GetArrayFromImage(image).astype(np.float32)
+    assert np.allclose(whole(volume), expected, atol=1e-3)
+    assert (*reversed(volume.spacing_mm), volume.step_mm) == pytest.approx(image.GetSpacing())
