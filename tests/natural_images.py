@@ -34,3 +34,30 @@ def made_up(seed: int, height: int, width: int) -> np.ndarray:
     picture = 0.5 + 0.35 * np.stack(waves, axis=-1)
     picture[height // 4 : height // 2, width // 4 : width // 2] *= 0.5
     return (np.round(picture * 255) / 255).astype(np.float32)
+
+
+def save_pictures(folder: Path, count: int, height: int = 32, width: int = 40) -> Path:
+    """Write clean pictures."""
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    for k in range(count):
+        pixels = np.round(made_up(k, height, width) * 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"p{k}.png")
+    return folder
+
+
+def save_pairs(folder: Path, count: int) -> Path:
+    """Write pairs named as those of CC."""
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for k in range(count):
+        clean = made_up(k, 32, 40)
+        noisy = (clean + rng.normal(0, 0.1, clean.shape)).clip(0, 1)
+        for name, pixels in (("mean", clean), ("real", noisy)):
+            Image.fromarray(np.round(pixels * 255).astype(np.uint8)).save(
+                folder / f"{k}_{name}.png"
+            )
+    return folder

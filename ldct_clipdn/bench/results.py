@@ -1,0 +1,219 @@
+"""What a table is made of: one row per picture, in a CSV that grows, and how it came about."""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+import ldct_clipdn
+from ldct_clipdn.core.noise import PUBLISHED_SEED
+from ldct_clipdn.errors import ConfigError, WriteError
+
+__all__ = ["Key", "Results", "Row", "versions"]
+
+SCORES_FILE: Final = "scores.csv"
+SETTINGS_FILE: Final = "run.json"
+
+
+class Key(NamedTuple):
+    """What tells one row from every other.
+
+    Parameters
+    ----------
+    set
+        Test set.
+    condition
+        Noise, or empty.
+    method
+        Denoiser.
+    image
+        Picture.
+    """
+
+    set: str
+    condition: str
+    method: str
+    image: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured picture.
+
+    Parameters
+    ----------
+    set, condition, method, image
+        As in `Key`.
+    setting
+        What the method was set to for this condition, or empty.
+    psnr
+        In dB.
+    ssim
+        Up to 1.
+    seconds
+        Time of the denoiser.
+    """
+
+    set: str
+    condition: str
+    method: str
+    image: str
+    setting: str
+    psnr: float
+    ssim: float
+    seconds: float
+
+    @property
+    def key(self) -> Key:
+        """What tells this row from every other."""
+        return Key(self.set, self.condition, self.method, self.image)
+
+
+class Results:
+    """The rows of one output folder.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing.
+    settings
+        What the rows depend on, by method.
+    device
+        In words, for the record.
+    resume
+        Keep the rows that are there and go on.
+
+    Raises
+    ------
+    ConfigError
+        When there are rows and `resume` is false, or they were made with other settings.
+    WriteError
+        When the folder cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], *, device: str, resume: bool
+    ) -> None:
+        self.folder = folder
+        self.path = folder / SCORES_FILE
+        if self.path.exists() and not resume:
+            raise ConfigError(
+                "there are results here, and they are never overwritten",
+                path=folder,
+                remedy="Add --resume to go on with them, or name another folder",
+            )
+        self._rows = {row.key: row for row in self._read()}
+        known = self._check_settings(settings) if self._rows else {}
+        self._write_settings({**known, **settings}, device)
+        if self._rows:  # without a line that was cut off, to which the next would be glued
+            self._write(self, "w")
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._rows
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows.values())
+
+    def add(self, row: Row) -> None:
+        """Keep one row, on disk at once.
+
+        Parameters
+        ----------
+        row
+            The row.
+
+        Raises
+        ------
+        WriteError
+            When it cannot be written.
+        """
+        self._rows[row.key] = row
+        self._write([row], "a")
+
+    def _write(self, rows: Iterable[Row], mode: Literal["a", "w"]) -> None:
+        try:
+            with self.path.open(mode, newline="", encoding="utf-8") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                if file.tell() == 0:
+                    writer.writerow(field.name for field in fields(Row))
+                writer.writerows(astuple(row) for row in rows)
+        except OSError as error:
+            raise WriteError(f"cannot be written ({error.strerror})", path=self.path) from error
+
+    def _read(self) -> Iterator[Row]:
+        if not self.path.exists():
+            return
+        with self.path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                try:
+                    yield Row(
+                        row["set"],
+                        row["condition"],
+                        row["method"],
+                        row["image"],
+                        row["setting"],
+                        float(row["psnr"]),
+                        float(row["ssim"]),
+                        float(row["seconds"]),
+                    )
+                except (TypeError, ValueError, KeyError):
+                    continue  # the line that was being written when the run was cut off
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        path = self.folder / SETTINGS_FILE
+        try:
+            known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        except (OSError, ValueError, KeyError) as error:
+            raise ConfigError(
+                "the record of these results is missing or damaged",
+                path=path,
+                remedy="Name another folder",
+            ) from error
+        given = json.loads(json.dumps(settings, default=str))
+        differing = [name for name in given if name in known and known[name] != given[name]]
+        if differing:
+            raise ConfigError(
+                f"these results were made with other settings of {', '.join(differing)}",
+                path=path,
+                remedy="Give the same settings, or name another folder",
+            )
+        return known
+
+    def _write_settings(self, settings: Mapping[str, Any], device: str) -> None:
+        record = {
+            "settings": settings,
+            "seed": PUBLISHED_SEED,
+            "versions": versions(),
+            "device": device,
+        }
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / SETTINGS_FILE).write_text(
+                json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8"
+            )
+        except OSError as error:
+            raise WriteError(f"cannot be written ({error.strerror})", path=self.folder) from error
+
+
+def versions() -> dict[str, str]:
+    """Say what computed.
+
+    Returns
+    -------
+    dict
+        Version by name.
+    """
+    return {
+        "ldct_clipdn": ldct_clipdn.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

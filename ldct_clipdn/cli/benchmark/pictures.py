@@ -1,0 +1,164 @@
+"""What the tables over sets of pictures share: options, progress bar, methods, printing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ldct_clipdn.cli.options import print_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from ldct_clipdn.bench.experiment import Progress, RunSettings
+    from ldct_clipdn.bench.methods import Method
+    from ldct_clipdn.bench.tables import Table
+
+__all__ = ["add_picture_options", "methods_of", "print_table", "progress_bar", "settings_of"]
+
+
+def add_picture_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every table over sets of pictures.
+
+    Parameters
+    ----------
+    parser
+        The table's parser.
+    """
+    parser.add_argument("sets", metavar="SET", nargs="+", type=Path, help="folder of a test set")
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="a denoiser of this package; may be given more than once",
+    )
+    parser.add_argument(
+        "--method",
+        action="append",
+        default=[],
+        metavar="METHOD",
+        help="noisy, tv, nlm, tv:STRENGTH, nlm:STRENGTH, dncnn:FILE, restormer:FILE or "
+        "python:MODULE:NAME; may be given more than once",
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder")
+    parser.add_argument(
+        "--validation", type=Path, metavar="DIR", help="pictures on which tv and nlm are adjusted"
+    )
+    parser.add_argument("--crop", type=int, metavar="N", help="keep N x N pixels of the middle")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N pictures of a set")
+    parser.add_argument("--strips", type=int, default=0, metavar="N", help="draw N strips per row")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="pictures at once")
+    parser.add_argument("--resume", action="store_true", help="go on with what is in DIR")
+
+
+def settings_of(args: argparse.Namespace) -> RunSettings:
+    """Read how the table is computed.
+
+    Parameters
+    ----------
+    args
+        As parsed.
+
+    Returns
+    -------
+    RunSettings
+        Device, batch size, strips.
+
+    Raises
+    ------
+    BackendError
+        When there is no such device.
+    """
+    from ldct_clipdn.bench.experiment import RunSettings
+    from ldct_clipdn.inference.engine import pick_device
+
+    return RunSettings(pick_device(args.device), args.batch_size, args.strips)
+
+
+def methods_of(
+    args: argparse.Namespace, device: torch.device, *, pairs: bool = False
+) -> list[Method]:
+    """Make the table's columns.
+
+    Parameters
+    ----------
+    args
+        As parsed.
+    device
+        Where networks go.
+    pairs
+        Whether the validation folder holds pairs.
+
+    Returns
+    -------
+    list of Method
+        Methods, then weights; the noisy picture where nothing is named.
+
+    Raises
+    ------
+    ConfigError
+        When a method is unknown.
+    WeightsError
+        When a weights file cannot be used.
+    """
+    from ldct_clipdn.bench.experiment import read_validation
+    from ldct_clipdn.bench.methods import make_method
+
+    validation = read_validation(args.validation, pairs=pairs)
+    names = [*args.method, *(f"weights:{one}" for one in args.weights)] or ["noisy"]
+    return [make_method(name, device, validation) for name in names]
+
+
+@contextmanager
+def progress_bar(args: argparse.Namespace) -> Iterator[Progress]:
+    """Show how far it is, on a terminal.
+
+    Parameters
+    ----------
+    args
+        As parsed.
+
+    Yields
+    ------
+    Progress
+        To be told of every picture.
+    """
+    from tqdm import tqdm
+
+    shown = not args.quiet and sys.stderr.isatty()
+    with tqdm(unit=" pictures", disable=not shown, leave=False) as bar:
+
+        def progress(done: int, total: int, what: str) -> None:
+            bar.total = total
+            bar.set_description(what, refresh=False)
+            bar.update(done - bar.n)
+
+        yield progress
+
+
+def print_table(table: Table, args: argparse.Namespace) -> None:
+    """Print a table, for people or for machines.
+
+    Parameters
+    ----------
+    table
+        The table.
+    args
+        As parsed.
+    """
+    if not args.json:
+        print(table.to_markdown())
+        print(f"Rows per picture: {args.out / 'scores.csv'}")
+        return
+    cells: list[dict[str, Any]] = [
+        {"noise": place[0], "set": place[1], "method": method, **cell._asdict()}
+        for place in table.places
+        for method, cell in table.measured[place].items()
+    ]
+    print_json({"folder": args.out, "cells": cells})

@@ -1,0 +1,87 @@
+"""`ldct-clipdn benchmark synthetic SET ...`: Tables 1 and 9."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Final
+
+from ldct_clipdn.cli.benchmark.pictures import (
+    add_picture_options,
+    methods_of,
+    print_table,
+    progress_bar,
+    settings_of,
+)
+from ldct_clipdn.cli.options import add_command
+
+if TYPE_CHECKING:
+    from ldct_clipdn.core.noise import Noise
+
+__all__ = ["add_parser", "run"]
+
+DESCRIPTION: Final = """Tables 1 and 9 of the paper: noise is added by the draws of the published
+script, each method denoises, PSNR and SSIM are as published. SET is a folder of clean pictures;
+CBSD68, McMaster (McM), Kodak24 (Kodak) and Urban100 are known by name and get the printed figures
+beside. tv and nlm are adjusted on --validation for each noise, so they know it; networks do not."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the table.
+
+    Parameters
+    ----------
+    subparsers
+        Where the table is added.
+    """
+    parser = add_command(subparsers, "synthetic", run, "synthetic noise", DESCRIPTION)
+    add_picture_options(parser)
+    parser.add_argument(
+        "--noise",
+        action="append",
+        metavar="KIND[:LEVEL]",
+        help="gaussian, spatial_gaussian, poisson, speckle or salt_pepper, at one level or at the "
+        "paper's three; may be given more than once; all unless given",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, write and print the table.
+
+    Parameters
+    ----------
+    args
+        As parsed.
+
+    Returns
+    -------
+    int
+        0.
+    """
+    from ldct_clipdn.bench.experiment import image_set
+    from ldct_clipdn.bench.synthetic import run_synthetic
+
+    settings = settings_of(args)
+    with progress_bar(args) as progress:
+        table = run_synthetic(
+            [image_set(folder, args.crop, args.limit) for folder in args.sets],
+            methods_of(args, settings.device),
+            args.out,
+            settings,
+            noises=_noises(args.noise),
+            resume=args.resume,
+            progress=progress,
+        )
+    print_table(table, args)
+    return 0
+
+
+def _noises(names: list[str] | None) -> list[Noise]:
+    from ldct_clipdn.core.noise import KINDS, PAPER_NOISES, Noise
+
+    if names is None:
+        return list(PAPER_NOISES)
+    chosen: list[Noise] = []
+    for name in names:
+        of_kind = [noise for noise in PAPER_NOISES if noise.kind == name]
+        chosen += of_kind if name in KINDS else [Noise.parse(name)]
+    return chosen

@@ -1,0 +1,140 @@
+"""Tables 1 and 9 as a whole: rows, table, resuming, strips."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import pytest
+import torch
+from natural_images import folder, save_pictures
+
+from ldct_clipdn.bench.experiment import RunSettings, image_set
+from ldct_clipdn.bench.methods import from_callable, make_method
+from ldct_clipdn.bench.synthetic import run_synthetic
+from ldct_clipdn.core.noise import Noise
+from ldct_clipdn.errors import ConfigError
+
+CPU = torch.device("cpu")
+NOISES = [Noise("gaussian", 50), Noise("salt_pepper", 0.02)]
+
+
+class Counting:
+    """Halves the contrast and counts the pictures it saw."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __call__(self, noisy: torch.Tensor) -> torch.Tensor:
+        self.seen += len(noisy)
+        return 0.5 * noisy + 0.25
+
+
+@pytest.mark.data
+def test_a_real_picture_scores_what_the_protocol_says(tmp_path):
+    (tmp_path / "one").mkdir()
+    shutil.copy(folder("natural/CBSD68") / "101085.png", tmp_path / "one")
+    table = run_synthetic(
+        [image_set(tmp_path / "one")], [make_method("noisy", CPU)], tmp_path / "out",
+        RunSettings(CPU), noises=NOISES,
+    )  # fmt: skip
+    expected = {"gaussian:50": (15.1027, 0.27938), "salt_pepper:0.02": (21.9104, 0.7637)}
+    for label, (psnr, ssim) in expected.items():
+        cell = table.measured[label, "one"]["noisy"]
+        assert cell.psnr == pytest.approx(psnr, abs=6e-5)
+        assert cell.ssim == pytest.approx(ssim, abs=6e-6)
+
+
+def test_table_holds_means_and_the_printed_figures(tmp_path):
+    one = image_set(save_pictures(tmp_path / "McM", 3))
+    methods = [make_method("noisy", CPU), from_callable("mine", Counting(), counterpart="DIL")]
+    table = run_synthetic([one], methods, tmp_path / "out", RunSettings(CPU), noises=NOISES)
+    place = ("gaussian:50", "McMaster")
+    rows = list(csv.DictReader((tmp_path / "out/scores.csv").read_text().splitlines()))
+    of_place = [
+        float(r["psnr"]) for r in rows if (r["condition"], r["method"]) == (place[0], "mine")
+    ]
+    assert len(rows) == 12
+    assert table.measured[place]["mine"].psnr == pytest.approx(sum(of_place) / 3)
+    line = next(
+        text for text in (tmp_path / "out/table.md").read_text().splitlines()
+        if text.startswith("| gaussian:50 | McMaster")
+    )  # fmt: skip
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[2] == "3"
+    assert cells[-2] == "27.43/0.727"
+    difference = table.measured[place]["mine"].psnr - 26.61
+    assert cells[-1].startswith(f"{difference:+.2f}/")
+    by_source = list(csv.DictReader((tmp_path / "out/table.csv").read_text().splitlines()))
+    assert {row["source"] for row in by_source} == {"measured", "paper"}
+
+
+def test_misprints_carry_a_dagger(tmp_path):
+    one = image_set(save_pictures(tmp_path / "Kodak24", 1))
+    table = run_synthetic(
+        [one], [make_method("noisy", CPU)], tmp_path / "out", RunSettings(CPU),
+        noises=[Noise("poisson", 3)],
+    )  # fmt: skip
+    assert "27.04/0.683†" in table.to_markdown()
+    assert "† MaskedDenoising, Kodak24, poisson:3" in table.to_markdown()
+
+
+def test_a_cut_off_run_goes_on_where_it_stopped(tmp_path):
+    one = image_set(save_pictures(tmp_path / "set", 4))
+    whole, first, second = Counting(), Counting(), Counting()
+    out, straight = tmp_path / "out", tmp_path / "straight"
+    run_synthetic([one], [from_callable("m", whole)], straight, RunSettings(CPU), noises=NOISES)
+
+    def stop(done: int, total: int, what: str) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_synthetic(
+            [one], [from_callable("m", first)], out, RunSettings(CPU, batch_size=1),
+            noises=NOISES, progress=stop,
+        )  # fmt: skip
+    with (out / "scores.csv").open("a") as file:
+        file.write("set,gaussian:50,m,p3,,12.")  # the line that was being written
+    with pytest.raises(ConfigError, match="--resume"):
+        run_synthetic([one], [from_callable("m", second)], out, RunSettings(CPU), noises=NOISES)
+    table = run_synthetic(
+        [one], [from_callable("m", second)], out, RunSettings(CPU), noises=NOISES, resume=True
+    )
+    assert (whole.seen, first.seen, second.seen) == (8, 3, 5)
+    assert table.to_markdown() == (straight / "table.md").read_text()
+    assert len(list(csv.DictReader((out / "scores.csv").read_text().splitlines()))) == 8
+
+
+def test_results_of_other_settings_are_not_mixed(tmp_path):
+    one = image_set(save_pictures(tmp_path / "set", 1))
+    run_synthetic(
+        [one], [make_method("tv:0.1", CPU)], tmp_path / "out", RunSettings(CPU), noises=NOISES
+    )
+    with pytest.raises(ConfigError, match="other settings of TV"):
+        run_synthetic(
+            [one], [make_method("tv:0.2", CPU)], tmp_path / "out", RunSettings(CPU),
+            noises=NOISES, resume=True,
+        )  # fmt: skip
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert record["settings"] == {"TV": {"strength": 0.1}}
+    assert {"torch", "numpy", "ldct_clipdn", "python"} <= set(record["versions"])
+    assert record["seed"] == 0
+
+
+def test_strips_are_pictures_with_scores(tmp_path):
+    one = image_set(save_pictures(tmp_path / "set", 2))
+    methods = [make_method("noisy", CPU), make_method("tv:0.2", CPU)]
+    run_synthetic([one], methods, tmp_path / "out", RunSettings(CPU, strips=1), noises=NOISES[:1])
+    from PIL import Image
+
+    (strip,) = (tmp_path / "out/strips").iterdir()
+    with Image.open(strip) as image:
+        assert image.width > 2 * image.height  # three panels side by side
+
+
+def test_names_must_differ(tmp_path):
+    one = image_set(save_pictures(tmp_path / "set", 1))
+    with pytest.raises(ConfigError, match="two methods have one name"):
+        run_synthetic([one], [make_method("noisy", CPU)] * 2, tmp_path / "out", RunSettings(CPU))
