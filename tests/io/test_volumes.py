@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ldct_clipdn.errors import ReadError
+from ldct_clipdn.errors import ReadError, WriteError
+from ldct_clipdn.io import volume_write
+from ldct_clipdn.io.volume_write import denoised_name, write_volume_like
 from ldct_clipdn.io.volumes import Volume, data_files, is_volume, open_volume, stem_and_suffix
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -247,3 +249,160 @@ def test_real_files_read_as_itk_reads_them(data: Path, name: str) -> None:
     expected = SimpleITK.GetArrayFromImage(image).astype(np.float32)
     assert np.allclose(whole(volume), expected, atol=1e-3)
     assert (*reversed(volume.spacing_mm), volume.step_mm) == pytest.approx(image.GetSpacing())
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def changed(hu: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Stand in for a denoiser: every value becomes another, most of them no whole number."""
+    return hu + np.float32(3.3) + np.arange(hu.shape[-1], dtype=np.float32)
+
+
+def rewrite(path: Path, target: Path) -> Volume:
+    source = open_volume(path)
+    write_volume_like(source, map(changed, source.frames()), target)
+    return open_volume(target)
+
+
+def headers_as_text(path: Path) -> dict[str, str]:
+    image = nibabel.load(path)
+    fields = {name: str(image.header[name]) for name in image.header}
+    return {**fields, "extensions": str([e.get_content() for e in image.header.extensions])}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("axes", ["LPS", "RAS", "ASL"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_result_differs_in_values_alone(
+    tmp_path: Path, suffix: str, axes: str, compressed: bool
+) -> None:
+    path, target = tmp_path / f"case{suffix}", tmp_path / "out" / f"case_denoised{suffix}"
+    write(path, np.repeat(a_volume(), 20, axis=2), axes=axes)
+    if compressed and suffix not in (".nii", ".nii.gz"):
+        SimpleITK.WriteImage(SimpleITK.ReadImage(str(path)), str(path), useCompression=True)
+    rewrite(path, target)
+    before, after = (SimpleITK.ReadImage(str(one)) for one in (path, target))
+    for name in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection", "GetPixelIDTypeAsString"):
+        assert getattr(after, name)() == getattr(before, name)(), name
+    shown = [
+        SimpleITK.GetArrayFromImage(SimpleITK.DICOMOrient(one, "LPS")) for one in (before, after)
+    ]
+    assert np.array_equal(shown[1], np.rint(changed(shown[0].astype(np.float32))))
+    left = {one.name for one in (tmp_path / "out").iterdir()}
+    assert left == {one.name for one in data_files(target)}
+    if suffix in (".nrrd", ".mha") and compressed:
+        assert target.stat().st_size < shown[1].nbytes
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("codes", [(1, 0), (0, 2), (1, 4), (0, 0)])
+@pytest.mark.parametrize("dtype", ["u1", "<i2", ">i2", "<u2", "<f4"])
+def test_every_nifti_field_and_extension_is_kept(
+    tmp_path: Path, suffix: str, codes: tuple[int, int], dtype: str
+) -> None:
+    path, target = tmp_path / f"case{suffix}", tmp_path / f"case_denoised{suffix}"
+    header = nibabel.Nifti1Header(endianness=dtype[0] if dtype[0] in "<>" else "<")
+    header.set_data_dtype(dtype)
+    header.set_slope_inter(2.0, -1024.0)
+    header.set_xyzt_units("mm", "sec")
+    header["descrip"], header["aux_file"], header["cal_max"] = b"from the scanner", b"none", 300
+    header["toffset"], header["slice_code"], header["intent_name"] = 1.5, 3, b"CT"
+    header.set_data_shape((4, 3, 2))
+    affine = np.array([[-0.7, 0, 0, 9], [0, 0.7, 0.1, -5], [0, -0.1, 2.5, 3], [0, 0, 0, 1]])
+    header.set_qform(affine, codes[0], strip_shears=True)
+    header.set_sform(affine, codes[1])
+    header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"a word on this"))
+    values = np.arange(24, dtype=dtype).reshape(2, 3, 4)
+    image = nibabel.Nifti1Image(values.T, None, header)
+    image.header.set_slope_inter(2.0, -1024.0)
+    nibabel.save(image, path)
+    rewrite(path, target)
+    assert headers_as_text(target) == headers_as_text(path)
+    assert nibabel.load(target).header.binaryblock[:352] == nibabel.load(path).header.binaryblock
+    assert np.array_equal(nibabel.load(target).affine, nibabel.load(path).affine)
+    assert nibabel.load(target).dataobj.slope == 2.0
+    wanted = np.stack([changed(one) for one in open_volume(path).frames()])
+    assert np.abs(whole(open_volume(target)) - wanted).max() <= (1e-3 if dtype == "<f4" else 1.01)
+
+
+def test_the_dictionary_of_an_nrrd_is_kept(tmp_path: Path) -> None:
+    image = SimpleITK.GetImageFromArray(a_volume())
+    image.SetMetaData("Kernel", "B30f")
+    SimpleITK.WriteImage(image, str(tmp_path / "case.nrrd"))
+    rewrite(tmp_path / "case.nrrd", tmp_path / "case_denoised.nrrd")
+    result = SimpleITK.ReadImage(str(tmp_path / "case_denoised.nrrd"))
+    assert result.GetMetaData("Kernel") == "B30f"
+
+
+def test_values_beyond_the_type_are_limited_not_wrapped(tmp_path: Path) -> None:
+    write(tmp_path / "case.mha", np.array([[[-32768, 0, 32767]]], np.int16))
+    source = open_volume(tmp_path / "case.mha")
+    write_volume_like(source, [source.frame(0) * np.float32(2)], tmp_path / "out.mha")
+    assert open_volume(tmp_path / "out.mha").frame(0).tolist() == [[-32768.0, 0.0, 32767.0]]
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_a_flat_image_stays_flat(tmp_path: Path, suffix: str) -> None:
+    path, target = tmp_path / f"flat{suffix}", tmp_path / f"flat_denoised{suffix}"
+    write(path, a_volume()[0])
+    rewrite(path, target)
+    before, after = (SimpleITK.ReadImage(str(one)) for one in (path, target))
+    assert after.GetSize() == before.GetSize()
+    assert np.array_equal(
+        open_volume(target).frame(0), np.rint(changed(open_volume(path).frame(0)))
+    )
+
+
+def test_wrong_slices_and_names_leave_nothing_behind(tmp_path: Path) -> None:
+    write(tmp_path / "case.nii.gz", a_volume())
+    source = open_volume(tmp_path / "case.nii.gz")
+    frames = list(source.frames())
+    target = tmp_path / "out" / "case.nii.gz"
+    for wrong in (frames[:2], [*frames, frames[0]], [one.T for one in frames]):
+        with pytest.raises(WriteError):
+            write_volume_like(source, wrong, target)
+    with pytest.raises(WriteError, match=r"Name it case_denoised\.nii\.gz"):
+        write_volume_like(source, frames, tmp_path / "out" / "case.mha")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_bad_result_never_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "case.nii.gz", a_volume())
+    source = open_volume(tmp_path / "case.nii.gz")
+    write_nifti = volume_write._write_nifti
+
+    def cut(source: Volume, stored: NDArray[np.int16], path: Path) -> None:
+        write_nifti(source, stored, path)
+        path.write_bytes(path.read_bytes()[:40])
+
+    def other(source: Volume, stored: NDArray[np.int16], path: Path) -> None:
+        write_nifti(source, stored + 1, path)
+
+    for spoilt, reason in ((cut, "cannot be read"), (other, "does not read back")):
+        monkeypatch.setattr(volume_write, "_write_nifti", spoilt)
+        with pytest.raises(WriteError, match=reason):
+            write_volume_like(source, source.frames(), tmp_path / "out" / "case.nii.gz")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_a_plain_error(tmp_path: Path) -> None:
+    write(tmp_path / "case.nrrd", a_volume())
+    source = open_volume(tmp_path / "case.nrrd")
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(WriteError, match="cannot be written"):
+        write_volume_like(source, source.frames(), tmp_path / "file" / "case.nrrd")
+
+
+@pytest.mark.parametrize(
+    ("name", "result"), [("a.b.nii.gz", "a.b_denoised.nii.gz"), ("x.MHA", "x_denoised.mha")]
+)
+def test_results_are_named_after_their_source(name: str, result: str) -> None:
+    assert denoised_name(Path(name)) == result
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["ct_avm_uint8_scaled.nii.gz", "anatomical_big_endian.nii"])
+def test_real_nifti_headers_are_kept(data: Path, tmp_path: Path, name: str) -> None:
+    rewrite(data / "quirks" / name, tmp_path / name)
+    assert headers_as_text(tmp_path / name) == headers_as_text(data / "quirks" / name)
