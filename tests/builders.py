@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -258,3 +259,93 @@ def _set_or_delete(ds: Dataset, keyword: str, value: object) -> None:
         setattr(ds, keyword, value)
     elif keyword in ds:
         del ds[keyword]
+
+
+def make_enhanced(
+    path: Path,
+    *,
+    frames: int = 3,
+    rows: int = 32,
+    columns: int = 32,
+    slopes: Sequence[str] = ("1", "1", "0.5"),
+    intercepts: Sequence[str] = ("-1024", "0", "-1024"),
+    rescale_type: str = "HU",
+    frame_type: Sequence[str] = ("ORIGINAL", "PRIMARY", "VOLUME", "NONE"),
+    padding: int | None = None,
+    transfer_syntax: str = ExplicitVRLittleEndian,
+    seed: int = 0,
+    extra: Mapping[str, object] | None = None,
+) -> Path:
+    """Write one Enhanced CT image of signed 16-bit pixels whose rescale differs between frames.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made when missing.
+    frames, rows, columns
+        Size; each frame is a `body_hu` of its own.
+    slopes, intercepts
+        Of the frames, repeated as needed.
+    frame_type
+        FrameType and ImageType.
+    padding
+        Stored value written outside the inscribed circle, and as PixelPaddingValue; None: none.
+    extra
+        More attributes of the top level by keyword, set last; None removes the attribute.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ds = _header(generate_uid(entropy_srcs=["study", "ENH"]), "ENH", "Test^Enhanced")
+    for keyword in ("WindowCenter", "WindowWidth", "KVP", "XRayTubeCurrent", "ExposureTime"):
+        delattr(ds, keyword)
+    ds.SOPClassUID = EnhancedCTImageStorage
+    ds.SeriesInstanceUID = generate_uid(entropy_srcs=["enhanced", str(seed)])
+    ds.SOPInstanceUID = generate_uid(entropy_srcs=["enhanced", str(seed), path.name])
+    ds.SeriesNumber, ds.InstanceNumber = 3, 1
+    ds.ImageType, ds.NumberOfFrames = list(frame_type), frames
+    ds.DeviceSerialNumber, ds.SoftwareVersions = "1", "1"
+    ds.ContentQualification, ds.BurnedInAnnotation = "PRODUCT", "NO"
+    shared = Dataset()
+    shared.CTImageFrameTypeSequence = [Dataset()]
+    shared.CTImageFrameTypeSequence[0].FrameType = list(frame_type)
+    shared.PlaneOrientationSequence = [Dataset()]
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = list(AXIAL)
+    shared.PixelMeasuresSequence = [Dataset()]
+    shared.PixelMeasuresSequence[0].PixelSpacing = ["0.7", "0.7"]
+    shared.PixelMeasuresSequence[0].SliceThickness = "2"
+    ds.SharedFunctionalGroupsSequence = [shared]
+    groups, stored = [], []
+    for index in range(frames):
+        slope, intercept = slopes[index % len(slopes)], intercepts[index % len(intercepts)]
+        groups.append(_frame_group(index, slope, intercept, rescale_type))
+        hu = body_hu(rows, columns, seed=seed + index)
+        stored.append(np.rint((hu - float(intercept)) / (float(slope) or 1)).astype("<i2"))
+    ds.PerFrameFunctionalGroupsSequence = groups
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
+    volume = np.stack(stored)
+    if padding is not None:
+        volume[:, outside_circle(rows, columns)] = padding
+        ds.add_new("PixelPaddingValue", "SS", padding)
+    ds.Rows, ds.Columns = rows, columns
+    ds.PixelData = volume.tobytes()
+    ds["PixelData"].VR = "OW"
+    for keyword, value in (extra or {}).items():
+        _set_or_delete(ds, keyword, value)
+    write_file(ds, path, transfer_syntax)
+    return path
+
+
+def _frame_group(index: int, slope: str, intercept: str, rescale_type: str) -> Dataset:
+    group = Dataset()
+    group.FrameContentSequence = [Dataset()]
+    group.FrameContentSequence[0].StackID = "1"
+    group.FrameContentSequence[0].InStackPositionNumber = index + 1
+    group.PlanePositionSequence = [Dataset()]
+    group.PlanePositionSequence[0].ImagePositionPatient = ["-10", "-10", f"{2 * index}"]
+    values = Dataset()
+    values.RescaleSlope, values.RescaleIntercept = slope, intercept
+    values.RescaleType = rescale_type
+    group.PixelValueTransformationSequence = [values]
+    window = Dataset()
+    window.WindowCenter, window.WindowWidth = "40", "400"
+    group.FrameVOILUTSequence = [window]
+    return group

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pydicom.uid import (
     CTImageStorage,
-    EnhancedCTImageStorage,
     LegacyConvertedEnhancedCTImageStorage,
     MediaStorageDirectoryStorage,
     SecondaryCaptureImageStorage,
@@ -25,6 +25,7 @@ from ldct_clipdn.io.codes import (
     read_codes,
 )
 from ldct_clipdn.io.dicom_read import rescale
+from ldct_clipdn.io.frames import frame_count, is_multiframe, split_frames
 from ldct_clipdn.io.layout import pixel_layout
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ ADMISSIBLE: Final = {
 OTHER_CLASSES: Final = {
     MediaStorageDirectoryStorage: "a DICOMDIR, no image",
     SecondaryCaptureImageStorage: "a secondary capture",
-    EnhancedCTImageStorage: "Enhanced CT (multi-frame) is not read by this version",
     LegacyConvertedEnhancedCTImageStorage: (
         "Legacy Converted CT (multi-frame) is not read: denoise its single-frame sources"
     ),
@@ -90,6 +90,10 @@ MADE_BY_CHOICE: Final = {
 }
 
 
+PLAIN_CONTRASTS: Final = ("", "NONE", *MADE_IMAGES)
+"""Fourth values of an Enhanced CT frame's type that are judged by their words, or mean nothing."""
+
+
 class Verdict(NamedTuple):
     """Why a file is not denoised."""
 
@@ -120,12 +124,30 @@ def judge(header: Dataset, admit: Set[str] = frozenset()) -> Verdict | None:
         `skipped` where it is sound and no CT slice in HU, `failed` where it is one and cannot be
         used; None where it can be denoised.
     """
+    if is_multiframe(header):
+        return _judge_frames(header, admit)
     for objection in _objections(header):
         if objection.unless not in admit:
             return Verdict("skipped", objection.reason)
     for look in FAIL_RULES:
         if reason := look(header):
             return Verdict("failed", reason)
+    return None
+
+
+def _judge_frames(header: Dataset, admit: Set[str]) -> Verdict | None:
+    """Judge an Enhanced CT image: every frame must be a CT slice, or none is taken."""
+    if text(header, "ConcatenationUID"):
+        return Verdict("skipped", "one part of a concatenation")
+    if not frame_count(header):
+        return Verdict("failed", "the number of frames is not that of their descriptions")
+    for instance in split_frames(Path(), header):
+        contrast = "".join(texts(instance.header, "ImageType")[3:4])
+        if contrast not in PLAIN_CONTRASTS:
+            return Verdict("skipped", f"a map or a combination of images ({contrast})")
+        verdict = judge(instance.header, admit)
+        if verdict:
+            return verdict._replace(reason=f"frame {(instance.frame or 0) + 1}: {verdict.reason}")
     return None
 
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from ldct_clipdn.io.scan import Slice
 
-__all__ = ["PIXEL_CHECKS", "Pair"]
+__all__ = ["EXTREMES", "FRAME_CHECKS", "PIXEL_CHECKS", "Pair"]
+
+EXTREMES: Final = ("SmallestImagePixelValue", "LargestImagePixelValue")
 
 WRAPPED: Final = 1 << 15
 """No denoiser changes a stored value so far: 16-bit words that were wrapped change so."""
@@ -94,11 +96,7 @@ def _check_padding(pair: Pair) -> Iterator[str]:
 def _check_extremes(pair: Pair) -> Iterator[str]:
     if pair.words is None:
         return
-    extremes = {
-        "SmallestImagePixelValue": pair.words.min(),
-        "LargestImagePixelValue": pair.words.max(),
-    }
-    for keyword, value in extremes.items():
+    for keyword, value in zip(EXTREMES, (pair.words.min(), pair.words.max()), strict=True):
         yield from _wrong_vr(pair, keyword)
         if keyword in pair.derived and numbers(pair.derived, keyword) != [float(value)]:
             yield f"{keyword} is not that of the pixels"
@@ -128,10 +126,12 @@ def _check_loss(pair: Pair) -> Iterator[str]:
         yield "ratio or method of the loss is missing"
 
 
-PIXEL_CHECKS: Final[tuple[Callable[[Pair], Iterator[str]], ...]] = (
+FRAME_CHECKS: Final[tuple[Callable[[Pair], Iterator[str]], ...]] = (
     _check_layout,
     _check_words,
     _check_padding,
-    _check_extremes,
     _check_loss,
 )
+"""What holds for each frame of an image."""
+
+PIXEL_CHECKS: Final = (*FRAME_CHECKS, _check_extremes)

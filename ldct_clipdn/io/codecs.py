@@ -112,7 +112,7 @@ def lossy_method(header: Dataset) -> str:
     return LOSSY_METHODS.get(syntax, "")
 
 
-def compression_ratio(path: Path, layout: PixelLayout) -> float:
+def compression_ratio(path: Path, layout: PixelLayout, frames: int = 1) -> float:
     """Measure how far the pixels of a file were compressed.
 
     Parameters
@@ -121,6 +121,8 @@ def compression_ratio(path: Path, layout: PixelLayout) -> float:
         A file with compressed pixels.
     layout
         Of its pixels.
+    frames
+        How many images it holds.
 
     Returns
     -------
@@ -130,7 +132,7 @@ def compression_ratio(path: Path, layout: PixelLayout) -> float:
     with open_file(path) as file:
         ds = dcmread(file, specific_tags=["PixelData"])
     compressed = sum(len(fragment) for fragment in generate_fragments(ds.PixelData))
-    return 2 * layout.rows * layout.columns / max(1, compressed)
+    return 2 * frames * layout.rows * layout.columns / max(1, compressed)
 
 
 def decode_stored(ds: Dataset, path: Path) -> NDArray[np.int32]:

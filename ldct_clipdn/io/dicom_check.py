@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from pydicom.datadict import keyword_for_tag, tag_for_keyword
-from pydicom.uid import CTImageStorage
+from pydicom.datadict import keyword_for_tag
+from pydicom.tag import Tag
+from pydicom.uid import UID, CTImageStorage
 
 from ldct_clipdn.errors import ReadError
 from ldct_clipdn.io.attributes import VALUE_ERRORS, items, numbers, quiet_pydicom, text, texts
@@ -34,10 +35,19 @@ if TYPE_CHECKING:
 
     from ldct_clipdn.io.scan import Slice
 
-__all__ = ["check_derived"]
+__all__ = [
+    "CHANGED",
+    "check_derived",
+    "check_dropped",
+    "check_equipment",
+    "check_file_meta",
+    "check_kept",
+    "check_research",
+    "check_uids",
+]
 
 CHANGED: Final = {
-    tag_for_keyword(keyword)
+    Tag(keyword)
     for keyword in (
         "ContentDate",
         "ContentQualification",
@@ -119,7 +129,19 @@ def _words(
     return words.reshape(before.stored.shape)
 
 
-def _check_uids(pair: Pair) -> Iterator[str]:
+def check_uids(pair: Pair) -> Iterator[str]:
+    """Check that UIDs are new and well formed.
+
+    Parameters
+    ----------
+    pair
+        The derived image and its source.
+
+    Yields
+    ------
+    str
+        What is wrong.
+    """
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):
         uid = text(pair.derived, keyword)
         if uid == text(pair.source, keyword):
@@ -129,10 +151,24 @@ def _check_uids(pair: Pair) -> Iterator[str]:
             yield f"{keyword} is no UID of the form 2.25"
 
 
-def _check_file_meta(pair: Pair) -> Iterator[str]:
+def check_file_meta(pair: Pair, sop_class: UID = CTImageStorage) -> Iterator[str]:
+    """Check class, file meta information and transfer syntax.
+
+    Parameters
+    ----------
+    pair
+        The derived image and its source.
+    sop_class
+        What it should be.
+
+    Yields
+    ------
+    str
+        What is wrong.
+    """
     meta = pair.derived.file_meta
-    if text(pair.derived, "SOPClassUID") != CTImageStorage:
-        yield "SOPClassUID is not CT Image Storage"
+    if text(pair.derived, "SOPClassUID") != sop_class:
+        yield f"SOPClassUID is not {sop_class.name}"
     for keyword in ("SOPClassUID", "SOPInstanceUID"):
         if text(meta, f"MediaStorage{keyword}") != text(pair.derived, keyword):
             yield f"MediaStorage{keyword} differs from the data set"
@@ -144,6 +180,21 @@ def _check_kind(pair: Pair) -> Iterator[str]:
     expected = ["DERIVED", pair.output.image_type, *texts(pair.source, "ImageType")[2:3]]
     if texts(pair.derived, "ImageType") != expected:
         yield f"ImageType is not {'/'.join(expected)}"
+
+
+def check_research(pair: Pair) -> Iterator[str]:
+    """Check the mark of research and the time.
+
+    Parameters
+    ----------
+    pair
+        The derived image and its source.
+
+    Yields
+    ------
+    str
+        What is wrong.
+    """
     if text(pair.derived, "ContentQualification") != "RESEARCH":
         yield "ContentQualification is not RESEARCH"
     missing = [name for name in ("ContentDate", "ContentTime") if not text(pair.derived, name)]
@@ -172,6 +223,21 @@ def _check_derivation(pair: Pair) -> Iterator[str]:
     known = read_codes(items(pair.source, "DerivationCodeSequence"))
     if read_codes(items(pair.derived, "DerivationCodeSequence")) != [*known, SMOOTHING]:
         yield f"DerivationCodeSequence is not the source's and {SMOOTHING.meaning!r}"
+
+
+def check_equipment(pair: Pair) -> Iterator[str]:
+    """Check that this package is named after what the source names.
+
+    Parameters
+    ----------
+    pair
+        The derived image and its source.
+
+    Yields
+    ------
+    str
+        What is wrong.
+    """
     equipment = items(pair.derived, "ContributingEquipmentSequence")
     own = equipment[-1:] if len(equipment) == 1 + _equipment_count(pair.source) else []
     if [text(item, "ManufacturerModelName") for item in own] != [PRODUCT]:
@@ -186,17 +252,30 @@ def _equipment_count(source: Dataset) -> int:
     return len(items(source, "ContributingEquipmentSequence"))
 
 
-def _check_kept(pair: Pair) -> Iterator[str]:
-    """Compare everything that must be as in the source: patient, geometry, rescale, window, ..."""
+def check_kept(pair: Pair, changed: Set[int] = CHANGED) -> Iterator[str]:
+    """Compare everything that must be as in the source: patient, geometry, rescale, window, ...
+
+    Parameters
+    ----------
+    pair
+        The derived image and its source.
+    changed
+        Tags that may differ.
+
+    Yields
+    ------
+    str
+        What is wrong.
+    """
     for tag in sorted(pair.source.keys()):
-        if is_dropped(pair.source, tag, pair.output.private_tags) or int(tag) in CHANGED:
+        if is_dropped(pair.source, tag, pair.output.private_tags) or int(tag) in changed:
             continue
         if tag not in pair.derived:
             yield f"{_name(tag)} is missing"
         elif not _same(pair.source, pair.derived, tag):
             yield f"{_name(tag)} differs from the source"
     for tag in sorted(pair.derived.keys()):
-        if tag.group != 0x7FE0 and tag not in pair.source and int(tag) not in CHANGED:
+        if tag.group != 0x7FE0 and tag not in pair.source and int(tag) not in changed:
             yield f"{_name(tag)} was added"
 
 
@@ -218,7 +297,19 @@ def _same(source: Dataset, derived: Dataset, tag: BaseTag) -> bool:
     return bool(first.value == second.value)
 
 
-def _check_dropped(pair: Pair) -> Iterator[str]:
+def check_dropped(pair: Pair) -> Iterator[str]:
+    """Check that nothing is left of what describes or signs the old pixels.
+
+    Parameters
+    ----------
+    pair
+        The derived image and its source.
+
+    Yields
+    ------
+    str
+        What is wrong.
+    """
     for ds, tag in _all_tags(pair.derived):
         dropped = is_dropped(ds, tag, pair.output.private_tags)
         if dropped and keyword_for_tag(tag) != "PixelData":
@@ -242,12 +333,14 @@ def _check_window(pair: Pair) -> Iterator[str]:
 
 
 CHECKS: Final[tuple[Callable[[Pair], Iterator[str]], ...]] = (
-    _check_uids,
-    _check_file_meta,
+    check_uids,
+    check_file_meta,
     _check_kind,
+    check_research,
     _check_source,
     _check_derivation,
-    _check_kept,
-    _check_dropped,
+    check_equipment,
+    check_kept,
+    check_dropped,
     _check_window,
 )

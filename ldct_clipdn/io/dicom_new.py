@@ -16,7 +16,7 @@ from pydicom.valuerep import format_number_as_ds
 from ldct_clipdn import __version__
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.codes import PRODUCT, SYNTHESIZING_EQUIPMENT
-from ldct_clipdn.io.derive import MANUFACTURER
+from ldct_clipdn.io.provenance import MANUFACTURER
 from ldct_clipdn.io.uids import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, NAMESPACE, pixel_digest
 
 if TYPE_CHECKING:

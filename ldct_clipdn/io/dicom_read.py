@@ -20,6 +20,7 @@ from ldct_clipdn.errors import DecodeError, ReadError
 from ldct_clipdn.io.attributes import VALUE_ERRORS, number, quiet_pydicom, text
 from ldct_clipdn.io.codecs import decode_stored
 from ldct_clipdn.io.files import MAX_BYTES, open_file, read_start
+from ldct_clipdn.io.frames import read_frame
 from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.padding import AIR_HU, padding_mask, padding_range
 from ldct_clipdn.io.scan import Instance, Slice
@@ -123,7 +124,7 @@ def read_slice(instance: Instance) -> Slice:
         When its pixels cannot be decoded, or decode to what no CT image holds.
     """
     with quiet_pydicom():
-        ds = read_file(instance.path)
+        ds = _read_image(instance)
         slope, intercept = rescale(ds, instance.path)
         stored = decode_stored(ds, instance.path)
         limits = padding_range(ds, signed=pixel_layout(ds).signed)
@@ -132,6 +133,19 @@ def read_slice(instance: Instance) -> Slice:
     _check_plausible(hu[~padding], instance.path)
     hu[padding] = AIR_HU
     return Slice(stored=stored, padding=padding, hu=hu.astype(np.float32))
+
+
+def _read_image(instance: Instance) -> Dataset:
+    if instance.frame is None:
+        return read_file(instance.path)
+    try:
+        return read_frame(instance)
+    except PARSE_ERRORS as error:
+        raise DecodeError(
+            f"frame {instance.frame + 1} cannot be read: {str(error).strip()}",
+            path=instance.path,
+            remedy="Fetch the file again",
+        ) from error
 
 
 def rescale(header: Dataset, path: Path | None = None) -> tuple[float, float]:

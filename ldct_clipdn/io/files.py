@@ -20,7 +20,7 @@ from ldct_clipdn.io.scan import Unused
 if TYPE_CHECKING:
     from io import BufferedReader
 
-__all__ = ["MAX_BYTES", "list_files", "open_file", "read_start"]
+__all__ = ["MAX_BYTES", "changed", "list_files", "open_file", "read_start"]
 
 MAX_BYTES: Final = 2**30
 """No compressed file may grow beyond this: a bomb must not fill the memory."""
@@ -117,6 +117,27 @@ def read_start(path: Path, size: int) -> bytes:
         return _read_member(path, size)
 
 
+def changed(path: Path) -> int:
+    """Say when a file, or the archive that holds it, was changed.
+
+    Parameters
+    ----------
+    path
+        As `list_files` gives it.
+
+    Returns
+    -------
+    int
+        In nanoseconds.
+
+    Raises
+    ------
+    OSError
+        When there is no such file.
+    """
+    return (path if path.exists() else _holder(path)).stat().st_mtime_ns
+
+
 def _on_disk(source: Path) -> Iterator[Path]:
     if not source.is_dir():
         yield source
@@ -141,7 +162,7 @@ def _is_archive(path: Path) -> bool:
 
 def _members(path: Path) -> Iterator[Path | Unused]:
     try:
-        infos = _archive(path, path.stat().st_mtime_ns).infolist()
+        infos = _archive(path, changed(path)).infolist()
     except (OSError, *ARCHIVE_ERRORS) as error:
         yield Unused(path, "failed", f"the archive cannot be opened: {error}")
         return
@@ -163,11 +184,9 @@ def _archive(path: Path, _changed: int) -> zipfile.ZipFile:
 
 def _read_member(path: Path, size: int) -> bytes:
     """Read the first bytes of a member."""
-    holder = next((one for one in path.parents if one.is_file()), None)
-    if holder is None:
-        raise FileNotFoundError(f"{path} is no file")
+    holder = _holder(path)
     try:
-        archive = _archive(holder, holder.stat().st_mtime_ns)
+        archive = _archive(holder, changed(holder))
         info = _find(archive, path.relative_to(holder))
         if size > MAX_BYTES < info.file_size:
             raise ReadError(f"it unpacks to {info.file_size} bytes, too many", path=path)
@@ -179,6 +198,14 @@ def _read_member(path: Path, size: int) -> bytes:
             path=path,
             remedy="Unpack the archive by hand",
         ) from error
+
+
+def _holder(path: Path) -> Path:
+    """Find the archive that holds a member."""
+    for one in path.parents:
+        if one.is_file():
+            return one
+    raise FileNotFoundError(f"{path} is no file")
 
 
 def _find(archive: zipfile.ZipFile, name: Path) -> zipfile.ZipInfo:

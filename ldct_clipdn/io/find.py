@@ -16,6 +16,7 @@ from ldct_clipdn.io.attributes import number, numbers, quiet_pydicom, text
 from ldct_clipdn.io.codecs import lossy_method
 from ldct_clipdn.io.dicom_read import is_dicom, read_header, read_slice
 from ldct_clipdn.io.files import list_files
+from ldct_clipdn.io.frames import is_multiframe, split_frames
 from ldct_clipdn.io.geometry import SAME_MM, along_normal, describe, orientations, sort_slices
 from ldct_clipdn.io.media import list_media
 from ldct_clipdn.io.scan import Found, Instance, Scan, Unused
@@ -112,6 +113,8 @@ def _without_duplicates(
 def _same_image(one: Instance, other: Instance) -> bool:
     if file_digest(one.path) == file_digest(other.path):
         return True
+    if is_multiframe(one.header):
+        return False
     try:
         slices = read_slice(one), read_slice(other)
     except ReadError:
@@ -121,15 +124,23 @@ def _same_image(one: Instance, other: Instance) -> bool:
 
 
 def _scans(uid: str, instances: Sequence[Instance], lost: int, admit: Set[str]) -> list[Scan]:
-    """Make one scan of each part of a series."""
-    parts = _split(instances)
-    scans = []
+    """Make one scan of each part of a series, and of each Enhanced CT image."""
+    objects = [one for one in instances if is_multiframe(one.header)]
+    parts = _split([one for one in instances if not is_multiframe(one.header)])
+    alone = len(objects) + len(parts) == 1
+    scans = [_multiframe_scan(uid, one, "" if alone else one.sop_uid, lost) for one in objects]
     for key, part in sorted(parts.items()):
         split = (f"one of {len(parts)} parts of its series: {key}",) if len(parts) > 1 else ()
         ordered = sort_slices(part)
         notes = (*split, *describe(ordered), *_pixel_notes(ordered), *_odd(ordered, admit))
         scans.append(Scan(uid, key, ordered, notes, lost))
     return scans
+
+
+def _multiframe_scan(uid: str, instance: Instance, key: str, lost: int) -> Scan:
+    frames = split_frames(instance.path, instance.header)
+    ordered = sort_slices(frames)
+    return Scan(uid, key, frames, (*describe(ordered), *_pixel_notes(ordered)), lost)
 
 
 def _split(instances: Sequence[Instance]) -> dict[str, list[Instance]]:

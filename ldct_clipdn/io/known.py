@@ -11,9 +11,10 @@ from ldct_clipdn.errors import ReadError
 from ldct_clipdn.io.attributes import items, quiet_pydicom, text
 from ldct_clipdn.io.codecs import decode_stored, transfer_syntax
 from ldct_clipdn.io.derive import native_words
-from ldct_clipdn.io.dicom_read import read_file
+from ldct_clipdn.io.dicom_read import read_file, read_header
+from ldct_clipdn.io.frames import read_frame, split_frames
 from ldct_clipdn.io.layout import pixel_layout
-from ldct_clipdn.io.uids import Recipe, image_uid
+from ldct_clipdn.io.uids import Recipe, image_uid, object_uid
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -43,6 +44,8 @@ def is_written(folder: Path, sources: Mapping[str, str], recipe: Recipe) -> bool
     """
     if not folder.is_dir():
         return False
+    if any("#" in name for name in sources):
+        return _is_object_written(folder, sources, recipe)
     left = dict(sources)
     with quiet_pydicom():
         for path in sorted(folder.iterdir()):
@@ -51,6 +54,25 @@ def is_written(folder: Path, sources: Mapping[str, str], recipe: Recipe) -> bool
                 return False
             del left[source]
     return not left
+
+
+def _is_object_written(folder: Path, frames: Mapping[str, str], recipe: Recipe) -> bool:
+    """Say the same of the one file of an Enhanced CT image."""
+    files = list(folder.iterdir())
+    try:
+        uid = object_uid(frames, recipe, _object_digest(files[0])) if len(files) == 1 else ""
+    except (ReadError, OSError):
+        return False
+    return [path.stem for path in files] == [uid]
+
+
+def _object_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with quiet_pydicom():
+        for frame in split_frames(path, read_header(path)):
+            stored = decode_stored(read_frame(frame), path)
+            digest.update(native_words(stored, pixel_layout(frame.header)))
+    return digest.hexdigest()
 
 
 def _source_of(path: Path, sources: Mapping[str, str], recipe: Recipe) -> str | None:

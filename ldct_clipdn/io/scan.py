@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-__all__ = ["Found", "Instance", "Scan", "Slice", "Unused"]
+__all__ = ["Found", "Instance", "Result", "Scan", "Slice", "Unused"]
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One CT image file, its header read and its pixels not.
+    """One CT image, its header read and its pixels not: a file, or a frame of a file.
 
     Parameters
     ----------
@@ -28,10 +28,16 @@ class Instance:
         The file.
     header
         Everything before the pixel data; read-only by convention.
+    frame
+        Which frame of an Enhanced CT image, from 0; None for a file with one image.
+    whole
+        Header of the Enhanced CT image, where this is a frame.
     """
 
     path: Path
     header: Dataset = field(repr=False, compare=False)
+    frame: int | None = None
+    whole: Dataset | None = field(default=None, repr=False, compare=False)
 
     @property
     def sop_uid(self) -> str:
@@ -61,6 +67,14 @@ class Slice:
 
     stored: NDArray[np.int32]
     padding: NDArray[np.bool_]
+    hu: NDArray[np.float32]
+
+
+class Result(NamedTuple):
+    """One image on its way out: where it comes from, what it was, and its new HU."""
+
+    instance: Instance
+    before: Slice
     hu: NDArray[np.float32]
 
 

@@ -15,6 +15,7 @@ from ldct_clipdn.io.files import open_file
 from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,6 +29,7 @@ __all__ = [
     "file_digest",
     "identity",
     "image_uid",
+    "object_uid",
     "pixel_digest",
     "series_uid",
 ]
@@ -101,9 +103,11 @@ def identity(instance: Instance) -> str:
     Returns
     -------
     str
-        Its SOPInstanceUID, or the SHA-256 of the file where it has none.
+        Its SOPInstanceUID, or the SHA-256 of the file where it has none; of a frame, with its
+        number.
     """
-    return instance.sop_uid or file_digest(instance.path)
+    name = instance.sop_uid or file_digest(instance.path)
+    return name if instance.frame is None else f"{name}#{instance.frame:06d}"
 
 
 def file_digest(path: Path) -> str:
@@ -161,6 +165,27 @@ def image_uid(source: str, source_pixels: str, recipe: Recipe, result: str) -> s
         A UID of the form 2.25.
     """
     return _uid("sop", source, source_pixels, recipe.canonical(), result)
+
+
+def object_uid(frames: Mapping[str, str], recipe: Recipe, result: str) -> str:
+    """Name a derived image of many frames.
+
+    Parameters
+    ----------
+    frames
+        `pixel_digest` of every source frame, by its `identity`.
+    recipe
+        What was done to them.
+    result
+        SHA-256 of the derived image's pixel data.
+
+    Returns
+    -------
+    str
+        A UID of the form 2.25.
+    """
+    sources = [f"{name} {digest}" for name, digest in sorted(frames.items())]
+    return _uid("object", *sources, recipe.canonical(), result)
 
 
 def series_uid(scan: Scan, recipe: Recipe) -> str:

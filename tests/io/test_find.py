@@ -157,7 +157,6 @@ def test_what_belongs_together_is_not_split(tmp_path: Path, change: dict[str, ob
         ({"Modality": "PT"}, "no CT image (PT)"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "a secondary capture"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "Modality": "MR"}, "no CT image (MR)"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"}, "Enhanced CT (multi-frame) is not read"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.2"}, "Legacy Converted CT (multi-frame)"),
         ({"SOPClassUID": "1.2.3", "Modality": None}, "no CT image (1.2.3)"),
     ],

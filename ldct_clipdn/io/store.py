@@ -1,0 +1,103 @@
+"""Puts a data set on disk, and refuses one that fails its checks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydicom import dcmwrite
+
+from ldct_clipdn.errors import WriteError
+from ldct_clipdn.io.attributes import VALUE_ERRORS
+from ldct_clipdn.io.output import COMPRESSIONS, OutputOptions
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["explained", "refuse", "store"]
+
+MESSAGES_SHOWN: Final = 3
+
+
+def store(ds: Dataset, path: Path, output: OutputOptions) -> None:
+    """Write a derived data set and have it on disk.
+
+    Parameters
+    ----------
+    ds
+        With pixels as Explicit VR Little Endian has them.
+    path
+        The file; must not exist.
+    output
+        How it is written. Pixels that are compressed stay the same, and so does their UID.
+
+    Raises
+    ------
+    OSError
+        When the disk is full, or the like.
+    """
+    syntax, encoder = COMPRESSIONS[output.compression]
+    if syntax.is_compressed:
+        ds.compress(syntax, encoding_plugin=encoder, generate_instance_uid=False)
+    with path.open("xb") as file:
+        dcmwrite(file, ds, enforce_file_format=True)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say of which source no derived image could be made.
+
+    Parameters
+    ----------
+    path
+        The source.
+
+    Yields
+    ------
+    None
+        To the code that makes it.
+
+    Raises
+    ------
+    OSError
+        As it comes.
+    WriteError
+        For whatever pydicom and its encoders raise.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except (WriteError, RuntimeError, *VALUE_ERRORS) as error:
+        raise WriteError(
+            f"no derived image can be made: {str(error).strip() or type(error).__name__}",
+            path=path,
+            remedy="Report the file: its header holds something unforeseen",
+        ) from error
+
+
+def refuse(problems: Sequence[str], path: Path) -> None:
+    """Refuse a derived image that failed its own checks.
+
+    Parameters
+    ----------
+    problems
+        What is wrong; none is well.
+    path
+        The source.
+
+    Raises
+    ------
+    WriteError
+        When there is any.
+    """
+    if problems:
+        shown = "; ".join(problems[:MESSAGES_SHOWN])
+        raise WriteError(
+            f"the derived image failed {len(problems)} of its own checks: {shown}", path=path
+        )
