@@ -15,6 +15,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable, Transform
 from torch import Tensor
 
+from ldct_clipdn.data.ct_noise import CTNoise
 from ldct_clipdn.errors import ConfigError
 
 __all__ = ["AddWhiteNoise", "NoisyPaird", "noise_named"]
@@ -62,19 +63,19 @@ class AddWhiteNoise(Randomizable, Transform):
         return image + (self.sigma / SIGMA_SCALE) * draw
 
 
-def noise_named(kind: str, sigma: float) -> AddWhiteNoise:
+def noise_named(kind: str, sigma: float) -> AddWhiteNoise | CTNoise:
     """Choose the training noise by the bundle's `noise` id.
 
     Parameters
     ----------
     kind
-        `gaussian`: white noise.
+        `gaussian`: white noise. `ct`: coloured noise of random strength and colour.
     sigma
-        As for `AddWhiteNoise`.
+        As for `AddWhiteNoise`; `ct` does without.
 
     Returns
     -------
-    AddWhiteNoise
+    AddWhiteNoise or CTNoise
         The transform.
 
     Raises
@@ -82,8 +83,10 @@ def noise_named(kind: str, sigma: float) -> AddWhiteNoise:
     ConfigError
         When there is no such noise.
     """
+    if kind == "ct":
+        return CTNoise()
     if kind != "gaussian":
-        raise ConfigError(f"there is no training noise named {kind!r}", remedy="Give gaussian")
+        raise ConfigError(f"no training noise is named {kind!r}", remedy="Give gaussian or ct")
     return AddWhiteNoise(sigma)
 
 
@@ -101,7 +104,7 @@ class NoisyPaird(Randomizable, MapTransform):
         Adds the noise.
     """
 
-    def __init__(self, keys: KeysCollection, noise: AddWhiteNoise) -> None:
+    def __init__(self, keys: KeysCollection, noise: AddWhiteNoise | CTNoise) -> None:
         super().__init__(keys)
         self.noise = noise
 

@@ -64,7 +64,7 @@ class HalfInferer(SimpleInferer):
         super().__init__()
         denoiser = denoiser_in(network)
         for part in (denoiser.up_path[-1].get_submodule("conv_block"), denoiser.last):
-            part.forward = _in_float32(part.forward)  # type: ignore[method-assign]
+            part.forward = _in_float32(part.forward)
 
     def __call__(
         self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any

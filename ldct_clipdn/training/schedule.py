@@ -16,7 +16,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ldct_clipdn.core.denoiser import CLIPDenoiser
 from ldct_clipdn.errors import ConfigError
 
-__all__ = ["FINAL_RATE", "GradientLimit", "build_optimizer", "cosine_schedule", "moving_average"]
+__all__ = [
+    "FINAL_RATE",
+    "GradientLimit",
+    "build_optimizer",
+    "cosine_schedule",
+    "hold_and_fall",
+    "moving_average",
+]
 
 FINAL_RATE: Final = 1e-6
 """Learning rate at the end of the cosine (PROTOCOL.md 4.2)."""
@@ -52,7 +59,7 @@ def build_optimizer(
             remedy="Give learning_rate; the paper's is 3e-4",
         )
     parameters = network.trainable_parameters()
-    return AdamW(parameters, lr=learning_rate, betas=tuple(betas), weight_decay=1e-4)
+    return AdamW(parameters, lr=learning_rate, betas=(betas[0], betas[1]), weight_decay=1e-4)
 
 
 def moving_average(network: CLIPDenoiser, decay: float) -> AveragedModel:
@@ -93,6 +100,34 @@ def cosine_schedule(optimizer: AdamW, iterations: int) -> LambdaLR:
     def share(step: int) -> float:
         wave = 0.5 * (1 + math.cos(math.pi * min(step, iterations) / iterations))
         return (FINAL_RATE + (first - FINAL_RATE) * wave) / first
+
+    return LambdaLR(optimizer, share)
+
+
+def hold_and_fall(optimizer: AdamW, iterations: int, fall: int) -> LambdaLR:
+    """Keep the first rate, then fall to 1e-6 in a straight line over the last iterations.
+
+    Until the fall begins, the end can be moved: nothing before it depends on `iterations`.
+
+    Parameters
+    ----------
+    optimizer
+        Its present rate is the first.
+    iterations
+        Length of the training.
+    fall
+        How many iterations the fall takes.
+
+    Returns
+    -------
+    torch.optim.lr_scheduler.LambdaLR
+        To be stepped after every iteration.
+    """
+    first = float(optimizer.param_groups[0]["lr"])
+
+    def share(step: int) -> float:
+        left = min(max((iterations - step) / fall, 0.0), 1.0)
+        return (FINAL_RATE + (first - FINAL_RATE) * left) / first
 
     return LambdaLR(optimizer, share)
 

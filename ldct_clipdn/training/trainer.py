@@ -121,9 +121,8 @@ def run_training(
     _end_exactly_at(trainer, iterations)
     _reseed_augmentation(trainer, state)
     if state.average is not None:
-        trainer.add_event_handler(
-            Events.ITERATION_COMPLETED, lambda: state.average.update_parameters(state.network)
-        )
+        update = state.average.update_parameters
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: update(state.network))
     trainer.add_event_handler(Events.ITERATION_COMPLETED, _count, validation_log)
     progress = TrainProgress(state.run_dir, iterations)
     if _is_main_process():

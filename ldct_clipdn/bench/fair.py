@@ -1,0 +1,200 @@
+"""The fair error: results on real low dose judged without paying for the reference's own noise.
+
+The full-dose reference F shares its noise with the quarter-dose Q = F + added noise, so plain PSNR
+against F rewards handing noise back, and the truth itself scores poorly. The noise of
+F* = F - a (Q - F), with a = (vF + c) / (vA + c), is uncorrelated with Q's: differences of mean
+(D - F*)^2 between two methods are unbiased differences of their errors to the truth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from ldct_clipdn.ct.hu import WINDOWS
+from ldct_clipdn.ct.noise_meter import smooth, soft_tissue
+from ldct_clipdn.ct.nps import find_uniform_rois
+from ldct_clipdn.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Volume = NDArray[np.float32]
+
+__all__ = ["FairSet", "NoiseShares", "measure_shares", "window_psnr"]
+
+BLOCK_PX: Final = 16
+MASK_EROSION: Final = 3
+
+
+@dataclass(frozen=True)
+class NoiseShares:
+    """Variances of the noise in a pair, in HU^2.
+
+    Parameters
+    ----------
+    full
+        Of the full dose, vF.
+    added
+        Of what was added to it, vA.
+    covariance
+        Between the two, c.
+    blocks
+        Uniform blocks that were measured.
+    """
+
+    full: float
+    added: float
+    covariance: float
+    blocks: int
+
+    @property
+    def share(self) -> float:
+        """What of the added noise is taken off the full dose: a."""
+        return (self.full + self.covariance) / (self.added + self.covariance)
+
+    @property
+    def truth(self) -> float:
+        """Mean squared difference of the noise-free truth and F*: what no method passes."""
+        a = self.share
+        return self.full - 2 * a * self.covariance + a * a * self.added
+
+
+def measure_shares(full: Volume, quarter: Volume) -> NoiseShares:
+    """Measure the noise of a pair in uniform blocks of soft tissue, each freed of its trend.
+
+    Parameters
+    ----------
+    full
+        [Z, H, W] in HU.
+    quarter
+        The same slices at low dose.
+
+    Returns
+    -------
+    NoiseShares
+        Over all blocks.
+
+    Raises
+    ------
+    DataError
+        When there is no uniform block.
+    """
+    noise: list[NDArray[np.float64]] = []
+    added: list[NDArray[np.float64]] = []
+    trend = _trend(BLOCK_PX)
+    for f, q in zip(full, quarter, strict=True):
+        image = torch.from_numpy(f)
+        mask = soft_tissue(image, erosion=0).numpy()
+        for row, column in find_uniform_rois(f, smooth(image, 3.0).numpy(), mask, BLOCK_PX):
+            cut = np.s_[row : row + BLOCK_PX, column : column + BLOCK_PX]
+            for blocks, one in ((noise, f[cut]), (added, (q - f)[cut])):
+                flat = one.reshape(-1).astype(np.float64)
+                blocks.append(flat - trend @ (trend.T @ flat))
+    if not noise:
+        raise DataError("the pair has no uniform block of soft tissue")
+    freedom = BLOCK_PX**2 - trend.shape[1]
+    e, m = np.stack(noise), np.stack(added)
+    v_full, v_added, both = (
+        float((x * y).sum(axis=1).mean() / freedom) for x, y in ((e, e), (m, m), (e, m))
+    )
+    return NoiseShares(v_full, v_added, both, blocks=len(e))
+
+
+def _trend(size: int) -> NDArray[np.float64]:
+    """Orthonormal planes over a square."""
+    axis = np.linspace(-1, 1, size)
+    y, x = (grid.ravel() for grid in np.meshgrid(axis, axis, indexing="ij"))
+    basis, _ = np.linalg.qr(np.stack([np.ones_like(x), x, y], axis=1))
+    return basis
+
+
+class FairSet:
+    """Pairs of one kernel, and what a result on them is worth.
+
+    Parameters
+    ----------
+    full
+        [Z, H, W] in HU.
+    quarter
+        The same slices at low dose.
+    """
+
+    def __init__(self, full: Volume, quarter: Volume) -> None:
+        self.full = full
+        self.quarter = quarter
+        self.shares = measure_shares(full, quarter)
+        self.target = full - np.float32(self.shares.share) * (quarter - full)
+        self.mask = np.stack(
+            [soft_tissue(torch.from_numpy(one), erosion=MASK_EROSION).numpy() for one in full]
+        )
+
+    def error(self, result: Volume) -> float:
+        """Give the mean squared difference to F* in soft tissue.
+
+        Parameters
+        ----------
+        result
+            [Z, H, W] in HU, unclipped.
+
+        Returns
+        -------
+        float
+            In HU^2; only differences of it mean anything.
+        """
+        return float(np.mean((result - self.target)[self.mask].astype(np.float64) ** 2))
+
+    def error_by_slice(self, result: Volume) -> list[float]:
+        """Give the same for every slice.
+
+        Parameters
+        ----------
+        result
+            [Z, H, W] in HU, unclipped.
+
+        Returns
+        -------
+        list of float
+            In HU^2.
+        """
+        pairs = zip(result - self.target, self.mask, strict=True)
+        return [float(np.mean(one[mask].astype(np.float64) ** 2)) for one, mask in pairs]
+
+    def removed(self, result: Volume) -> float:
+        """Give the share of the quarter dose's squared error that a result takes away.
+
+        Parameters
+        ----------
+        result
+            [Z, H, W] in HU, unclipped.
+
+        Returns
+        -------
+        float
+            0 for the input, 1 for the noise-free truth, below 0 where a result does harm.
+        """
+        raw = self.error(self.quarter)
+        return (raw - self.error(result)) / (raw - self.shares.truth)
+
+
+def window_psnr(result: Volume, reference: Volume) -> float:
+    """Give the PSNR with both clipped to the abdomen window, mean over slices.
+
+    Parameters
+    ----------
+    result
+        [Z, H, W] in HU.
+    reference
+        Same shape.
+
+    Returns
+    -------
+    float
+        In dB, peak 400 HU.
+    """
+    window = WINDOWS["abdomen"]
+    errors = np.mean((window.clip(result) - window.clip(reference)) ** 2, axis=(1, 2))
+    return float(np.mean(10 * np.log10(window.width**2 / errors)))

@@ -1,0 +1,478 @@
+"""Training noise that looks like CT's: coloured, uneven, streaked; and the target to go with it.
+
+The library holds, for every training slice, noise that was filtered and back-projected through its
+own anatomy (`ct.lowdose`): where the body is thick it is stronger, and it runs along the thick
+direction. A filter of the image is all that distinguishes one kernel from another, so each crop
+gets its kernel when it is drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable, Transform
+from torch import Tensor
+
+from ldct_clipdn.ct.hu import HURange
+from ldct_clipdn.ct.lowdose import USUAL_KERNEL, Kernel, OwnNoise, noise_fields, own_noise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "CTNoise",
+    "CTNoisyPaird",
+    "CropBodyd",
+    "LoadWithNoised",
+    "NoiseDraw",
+    "NoiseLibrary",
+    "recorrupt",
+]
+
+HU_RANGE: Final = HURange()
+
+CUTOFF: Final = (0.13, 1.2)
+"""Cycles per pixel: from softer than any kernel in use to nearly the bare ramp."""
+
+STEEPNESS: Final = (1.0, 3.0)
+
+SHARP_CUTOFF: Final = 0.3
+SD_SOFT_HU: Final = (5.0, 55.0)
+SD_SHARP_HU: Final = (8.0, 110.0)
+"""Standard deviations for cut-offs below and above `SHARP_CUTOFF`: sharp kernels are noisier."""
+
+LARGEST_WHITE: Final = 0.16
+"""Largest share of the variance that is white: resampling, rounding, electronics."""
+
+LARGEST_SHARE: Final = 1.5
+"""Limit of what is taken off the target, per frequency, in units of the added noise."""
+
+STRANGER: Final = 0.3
+"""Share of the crops whose noise went through another slice's anatomy."""
+
+USUAL_LEVEL_HU: Final = 12.0
+"""Noise of the training slices, for those with too little soft tissue to tell."""
+
+BODY_HU: Final = -500.0
+BODY_SHARE: Final = 1 / 3
+CROP_TRIES: Final = 20
+
+VERSION: Final = 1
+"""Counts changes of what the library's files hold."""
+
+Item = dict[Hashable, Any]
+Read = Callable[[Path, int], "NDArray[np.float32]"]
+
+logger = logging.getLogger(__name__)
+
+
+class NoiseLibrary:
+    """Noise fields of every training slice, made once and kept in files.
+
+    Parameters
+    ----------
+    items
+        Training items with `image` (path) and `frame`.
+    read
+        Gives a slice in HU, as for `LoadImageCTd`.
+    folder
+        Where the files are kept.
+    draws
+        Fields per slice.
+    seed
+        Start of the generator.
+    noiseless
+        Patterns of `patient`: slices without noise of their own, such as phantoms.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        read: Read,
+        folder: str | Path,
+        *,
+        draws: int = 2,
+        seed: int = 0,
+        noiseless: Sequence[str] = (),
+    ) -> None:
+        self.draws = draws
+        self._paths: list[Path] = []
+        self._own: list[OwnNoise] = []
+        self._numbers: dict[tuple[str, int], int] = {}
+        self._by_shape: dict[tuple[int, ...], list[int]] = {}
+        for item in items:
+            hu = read(Path(item["image"]), int(item.get("frame", 0)))
+            number = len(self._paths)
+            self._numbers[_name(item)] = number
+            self._by_shape.setdefault(hu.shape, []).append(number)
+            made = any(fnmatch(str(item.get("patient")), one) for one in noiseless)
+            self._own.append(OwnNoise(0.0, USUAL_KERNEL) if made else own_noise(hu))
+            self._paths.append(_make_fields(hu, Path(folder), draws, seed))
+        logger.info("Noise library: %d slices in %s", len(self._paths), folder)
+
+    def draw(self, item: Mapping[Hashable, Any], rng: np.random.RandomState) -> NDArray[np.float32]:
+        """Draw a field for a slice, mostly one of its own.
+
+        Parameters
+        ----------
+        item
+            The slice's item.
+        rng
+            Decides.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 [H, W], standard deviation about 1 in soft tissue.
+        """
+        number = self._numbers[_name(item)]
+        which = int(rng.randint(self.draws))
+        fields = np.load(self._paths[number], mmap_mode="r")
+        if rng.random_sample() < STRANGER:
+            others = self._by_shape[fields.shape[1:]]
+            fields = np.load(self._paths[others[int(rng.randint(len(others)))]], mmap_mode="r")
+        return np.asarray(fields[which], dtype=np.float32)
+
+    def own(self, item: Mapping[Hashable, Any]) -> OwnNoise:
+        """Look up the noise that a slice had from the scanner.
+
+        Parameters
+        ----------
+        item
+            The slice's item.
+
+        Returns
+        -------
+        OwnNoise
+            As measured.
+        """
+        return self._own[self._numbers[_name(item)]]
+
+
+def _name(item: Mapping[Any, Any]) -> tuple[str, int]:
+    return str(item["image"]), int(item.get("frame", 0))
+
+
+def _make_fields(hu: NDArray[np.float32], folder: Path, draws: int, seed: int) -> Path:
+    content = hashlib.sha256(np.ascontiguousarray(hu).tobytes())
+    content.update(f"{hu.shape} {draws} {seed} {VERSION}".encode())
+    path = folder / f"{content.hexdigest()[:24]}.npy"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        fields = noise_fields(hu, draws=draws, seed=[seed, int(content.hexdigest()[:8], 16)])
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        with partial.open("wb") as file:
+            np.save(file, fields.astype(np.float16))
+        partial.replace(path)
+    return path
+
+
+class LoadWithNoised(Randomizable, MapTransform):
+    """Read a slice, and as a second channel a noise field, so that both are cropped alike.
+
+    Parameters
+    ----------
+    keys
+        The entry that holds the path, one key.
+    read
+        As for `LoadImageCTd`.
+    library
+        Where fields come from.
+    """
+
+    def __init__(self, keys: KeysCollection, read: Read, library: NoiseLibrary) -> None:
+        super().__init__(keys)
+        self.read = read
+        self.library = library
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
+        """Read slice and field.
+
+        Parameters
+        ----------
+        data
+            A training item.
+
+        Returns
+        -------
+        dict
+            A copy with float32 [2, H, W] under the key: HU, and noise of standard deviation 1;
+            under `own` the slice's own noise.
+        """
+        key = self.keys[0]
+        hu = self.read(Path(data[key]), int(data.get("frame", 0)))
+        both = np.stack([hu, self.library.draw(data, self.R)])
+        return {**data, key: torch.from_numpy(both), "own": self.library.own(data)}
+
+
+class CropBodyd(Randomizable, MapTransform):
+    """Crop at random, but a third at least must be body.
+
+    Parameters
+    ----------
+    keys
+        The entry, [C, H, W] with HU in channel 0; one key.
+    size
+        Side of the crop.
+    """
+
+    def __init__(self, keys: KeysCollection, size: int) -> None:
+        super().__init__(keys)
+        self.size = size
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
+        """Crop.
+
+        Parameters
+        ----------
+        data
+            The image, at least as large as the crop.
+
+        Returns
+        -------
+        dict
+            A copy with [C, size, size] under the key; of 20 tries the last where none has enough.
+        """
+        image: Tensor = data[self.keys[0]]
+        crop = self._crop(image)
+        for _ in range(CROP_TRIES):
+            if float((crop[0] > BODY_HU).float().mean()) >= BODY_SHARE:
+                break
+            crop = self._crop(image)
+        return {**data, self.keys[0]: crop}
+
+    def _crop(self, image: Tensor) -> Tensor:
+        top, left = (int(self.R.randint(n - self.size + 1)) for n in image.shape[-2:])
+        return image[:, top : top + self.size, left : left + self.size]
+
+
+@dataclass(frozen=True)
+class NoiseDraw:
+    """What noise a crop gets.
+
+    Parameters
+    ----------
+    sd_hu
+        Standard deviation in HU.
+    kernel
+        Its colour, cut-off in cycles per pixel.
+    white
+        Share of the variance that is white.
+    """
+
+    sd_hu: float
+    kernel: Kernel
+    white: float
+
+    def power(self, frequency: Tensor) -> Tensor:
+        """Give the spectrum.
+
+        Parameters
+        ----------
+        frequency
+            Of every term of a square Fourier transform, in cycles per pixel.
+
+        Returns
+        -------
+        torch.Tensor
+            Power per term over the mean power of white noise of 1 HU.
+        """
+        share = (1 - self.white) * _coloured_power(self.kernel, frequency) + self.white
+        return self.sd_hu**2 * share
+
+
+class CTNoise(Randomizable, Transform):
+    """Coloured noise of random strength and kernel."""
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Add noise to an image without a field of its own: even, and of the same colours.
+
+        Parameters
+        ----------
+        image
+            [1, H, W] in [0, 1].
+
+        Returns
+        -------
+        torch.Tensor
+            A new tensor, same shape.
+        """
+        white = torch.from_numpy(self.R.standard_normal(image.shape[-2:]).astype(np.float32))
+        spectrum = torch.fft.fft2(white)
+        frequency = radial_frequency(white.shape)
+        noise = torch.fft.ifft2(spectrum * self.draw(0.0).power(frequency).sqrt()).real
+        return image + noise / HU_RANGE.width
+
+    def draw(self, least_hu: float) -> NoiseDraw:
+        """Draw strength and colour.
+
+        Parameters
+        ----------
+        least_hu
+            The strength is at least this.
+
+        Returns
+        -------
+        NoiseDraw
+            For one crop.
+        """
+        kernel = Kernel(_log_uniform(self.R, *CUTOFF), self.R.uniform(*STEEPNESS))
+        lowest, highest = SD_SOFT_HU if kernel.cutoff < SHARP_CUTOFF else SD_SHARP_HU
+        lowest = min(max(lowest, least_hu), highest / 2)
+        return NoiseDraw(
+            _log_uniform(self.R, lowest, highest), kernel, self.R.uniform(0, LARGEST_WHITE)
+        )
+
+
+class CTNoisyPaird(Randomizable, MapTransform):
+    """Make the pair to learn from: `image` noisy; `label` F - A n.
+
+    F, the slice, has noise of its own, e. A network trained from F + n to F learns to hand e back,
+    since it is in both. Against F - A n, with A = spectrum of e / spectrum of n, what the label
+    holds of noise is uncorrelated with the input's, so nothing of it can be learnt: recorrupted to
+    recorrupted (Pang et al., CVPR 2021), here per frequency.
+
+    Parameters
+    ----------
+    keys
+        The entry, one key.
+    margin
+        Pixels to cut off each border at the end: the colouring wraps around there.
+    """
+
+    def __init__(self, keys: KeysCollection, margin: int) -> None:
+        super().__init__(keys)
+        self.margin = margin
+        self.noise = CTNoise()
+
+    def set_random_state(
+        self, seed: int | None = None, state: np.random.RandomState | None = None
+    ) -> CTNoisyPaird:
+        """Seed the noise.
+
+        Parameters
+        ----------
+        seed
+            Start of the generator.
+        state
+            A generator to use as it is.
+
+        Returns
+        -------
+        CTNoisyPaird
+            Itself.
+        """
+        self.noise.set_random_state(seed, state)
+        return self
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
+        """Make the pair.
+
+        Parameters
+        ----------
+        data
+            [2, H, W] under the key, HU and noise field; the slice's noise under `own`.
+
+        Returns
+        -------
+        dict
+            A copy with `image` and `label`, [1, H - 2 margin, W - 2 margin] on the unit scale.
+        """
+        item = dict(data)
+        own: OwnNoise = item.pop("own")
+        hu, field = item[self.keys[0]]
+        level = own.level_hu if math.isfinite(own.level_hu) else USUAL_LEVEL_HU
+        draw = self.noise.draw(level)
+        added, taken = recorrupt(field, draw, NoiseDraw(level, own.kernel, 0.0), self.noise.R)
+        cut = slice(self.margin, hu.shape[-1] - self.margin)
+        item[self.keys[0]], item["label"] = (
+            HU_RANGE.to_unit(one[cut, cut].clamp(HU_RANGE.low, HU_RANGE.high))[None]
+            for one in (hu + added, hu - taken)
+        )
+        return item
+
+
+def recorrupt(
+    field: Tensor, draw: NoiseDraw, own: NoiseDraw, rng: np.random.RandomState
+) -> tuple[Tensor, Tensor]:
+    """Colour a field, once for the input and once for the target.
+
+    Parameters
+    ----------
+    field
+        [N, N], by the bare ramp, standard deviation 1.
+    draw
+        Strength and colour of the noise to add.
+    own
+        The same of the slice's own noise.
+    rng
+        Draws the white share.
+
+    Returns
+    -------
+    added : torch.Tensor
+        [N, N] in HU, to be added to the input.
+    taken : torch.Tensor
+        [N, N] in HU, to be taken off the target.
+    """
+    frequency = radial_frequency(field.shape)
+    window = draw.kernel.window(frequency) / math.sqrt(_ramp_share(draw.kernel))
+    white = torch.from_numpy(rng.standard_normal(field.shape).astype(np.float32))
+    spectrum = draw.sd_hu * (
+        math.sqrt(1 - draw.white) * window * torch.fft.fft2(field)
+        + math.sqrt(draw.white) * torch.fft.fft2(white)
+    )
+    share = (own.power(frequency) / draw.power(frequency).clamp(min=1e-6)).clamp(max=LARGEST_SHARE)
+    added, taken = torch.fft.ifft2(torch.stack([spectrum, share * spectrum])).real
+    return added, taken
+
+
+@lru_cache(maxsize=4)
+def radial_frequency(shape: tuple[int, int]) -> Tensor:
+    """Give the distance of every term of a Fourier transform from frequency 0.
+
+    Parameters
+    ----------
+    shape
+        Of the transform.
+
+    Returns
+    -------
+    torch.Tensor
+        float32, in cycles per pixel.
+    """
+    down, across = (torch.fft.fftfreq(n) for n in shape)
+    distance: Tensor = torch.hypot(down[:, None], across[None, :])
+    return distance
+
+
+def _coloured_power(kernel: Kernel, frequency: Tensor) -> Tensor:
+    """Give ramp times squared window, of mean 1 over the square of all frequencies."""
+    power: Tensor = frequency * kernel.window(frequency) ** 2
+    return power / (_ramp_share(kernel) * MEAN_RAMP)
+
+
+def _ramp_share(kernel: Kernel) -> float:
+    """Give the share of the bare ramp's variance that a kernel's window lets through."""
+    frequency = radial_frequency((64, 64))
+    passed = frequency * kernel.window(frequency) ** 2
+    return float(passed.mean() / frequency.mean())
+
+
+MEAN_RAMP: Final = float(radial_frequency((64, 64)).mean())
+
+
+def _log_uniform(rng: np.random.RandomState, low: float, high: float) -> float:
+    return float(math.exp(rng.uniform(math.log(low), math.log(high))))
