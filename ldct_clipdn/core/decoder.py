@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["build_up_path", "decode", "start_from_identity"]
+from ldct_clipdn.core.restormer import RestormerBlock
+from ldct_clipdn.core.vit import TokenMixer
+
+__all__ = [
+    "DecoderKind",
+    "build_up_path",
+    "build_up_path_of_tokens",
+    "decode",
+    "start_from_identity",
+]
+
+DecoderKind = Literal["conv", "restormer"]
 
 NEGATIVE_SLOPE: Final = 0.2
+
+CHANNELS_PER_HEAD: Final = 48
+"""Restormer's own ratio, where it divides the channels."""
 
 
 class _ConvBlock(nn.Module):
@@ -28,16 +42,41 @@ class _ConvBlock(nn.Module):
         return self.block(x)  # type: ignore[no-any-return]
 
 
+class _TransformerBlock(nn.Sequential):
+    """The Restormer block in a Conv-block's place (section 5); a convolution sets the channels."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        heads = max(1, out_channels // CHANNELS_PER_HEAD)
+        while out_channels % heads:
+            heads -= 1
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+            RestormerBlock(out_channels, heads),
+        )
+
+
+_BLOCKS: Final[dict[DecoderKind, type[nn.Module]]] = {
+    "conv": _ConvBlock,
+    "restormer": _TransformerBlock,
+}
+
+
 class _UpBlock(nn.Module):
     """Double the size, put the skip feature behind, convolve.
 
     The extra level (`conv_block`) gives the published checkpoint's key names.
     """
 
-    def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        skip_channels: int,
+        out_channels: int,
+        kind: DecoderKind = "conv",
+    ) -> None:
         super().__init__()
         self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
-        self.conv_block = _ConvBlock(in_channels + skip_channels, out_channels)
+        self.conv_block = _BLOCKS[kind](in_channels + skip_channels, out_channels)
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
         x = self.up(x)
@@ -47,15 +86,17 @@ class _UpBlock(nn.Module):
 class _FirstBlock(nn.Module):
     """The deepest block: no doubling and no skip feature."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kind: DecoderKind) -> None:
         super().__init__()
-        self.conv_block = _ConvBlock(in_channels, out_channels)
+        self.conv_block = _BLOCKS[kind](in_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv_block(x)  # type: ignore[no-any-return]
 
 
-def build_up_path(width: int, *, use_image: bool, use_f5: bool) -> nn.ModuleList:
+def build_up_path(
+    width: int, *, use_image: bool, use_f5: bool, kind: DecoderKind = "conv"
+) -> nn.ModuleList:
     """Make the decoder's blocks, deep to shallow, as published (PROTOCOL.md 3.2).
 
     Parameters
@@ -66,6 +107,8 @@ def build_up_path(width: int, *, use_image: bool, use_f5: bool) -> nn.ModuleList
         Concatenate the noisy image at full size (False is the paper's Table 4, "w/o input").
     use_f5
         Begin one level deeper, at F5 (Table 4, "+F5").
+    kind
+        `conv` as published, or `restormer`: a Restormer block in each Conv-block's place.
 
     Returns
     -------
@@ -73,16 +116,48 @@ def build_up_path(width: int, *, use_image: bool, use_f5: bool) -> nn.ModuleList
         Blocks for `decode`; the last one gives C channels at full size.
     """
     c = width
-    deepest: list[nn.Module] = [_FirstBlock(16 * c, 8 * c)]
+    deepest: list[nn.Module] = [_FirstBlock(16 * c, 8 * c, kind)]
     if use_f5:
-        deepest = [_FirstBlock(32 * c, 16 * c), _UpBlock(16 * c, 16 * c, 8 * c)]
+        deepest = [_FirstBlock(32 * c, 16 * c, kind), _UpBlock(16 * c, 16 * c, 8 * c, kind)]
     return nn.ModuleList(
         [
             *deepest,
-            _UpBlock(8 * c, 8 * c, 4 * c),
-            _UpBlock(4 * c, 4 * c, 2 * c),
-            _UpBlock(2 * c, c, c),
-            _UpBlock(c, 3 if use_image else 0, c),
+            _UpBlock(8 * c, 8 * c, 4 * c, kind),
+            _UpBlock(4 * c, 4 * c, 2 * c, kind),
+            _UpBlock(2 * c, c, c, kind),
+            _UpBlock(c, 3 if use_image else 0, c, kind),
+        ]
+    )
+
+
+def build_up_path_of_tokens(width: int, token_channels: int, *, use_image: bool) -> nn.ModuleList:
+    """Make the decoder for a ViT: 4 learnable ViT blocks, then 4 upsampling blocks (Table 8).
+
+    The paper gives no channel numbers: here they are those of the usual decoder. Only the noisy
+    image is put in, at full size, since a ViT has no shallow features.
+
+    Parameters
+    ----------
+    width
+        Base channels C.
+    token_channels
+        Channels of the ViT's map.
+    use_image
+        Concatenate the noisy image at full size.
+
+    Returns
+    -------
+    torch.nn.ModuleList
+        Blocks for `decode`; the last one gives C channels at full size.
+    """
+    c = width
+    return nn.ModuleList(
+        [
+            TokenMixer(token_channels),
+            _UpBlock(token_channels, 0, 8 * c),
+            _UpBlock(8 * c, 0, 4 * c),
+            _UpBlock(4 * c, 0, 2 * c),
+            _UpBlock(2 * c, 3 if use_image else 0, c),
         ]
     )
 
@@ -93,9 +168,9 @@ def decode(up_path: nn.ModuleList, features: list[Tensor], image: Tensor | None)
     Parameters
     ----------
     up_path
-        What `build_up_path` made.
+        What `build_up_path` or `build_up_path_of_tokens` made.
     features
-        The encoder's features, shallow to deep.
+        The encoder's features, shallow to deep; a ViT's one map.
     image
         The encoder's own input [B, 3, H, W]; None where the decoder takes no image.
 
@@ -107,7 +182,9 @@ def decode(up_path: nn.ModuleList, features: list[Tensor], image: Tensor | None)
     *shallow, deepest = features
     first, *rest = up_path
     x: Tensor = first(deepest)
-    for block, skip in zip(rest, [*reversed(shallow), image], strict=True):
+    skips: list[Tensor | None] = [*reversed(shallow), image]
+    without_skip: list[Tensor | None] = [None] * (len(rest) - len(skips))
+    for block, skip in zip(rest, without_skip + skips, strict=True):
         x = block(x, skip)
     return x
 

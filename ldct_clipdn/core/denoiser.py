@@ -10,8 +10,15 @@ from typing import Any, Final, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ldct_clipdn.core.decoder import build_up_path, decode, start_from_identity
-from ldct_clipdn.core.encoder import Encoder, EncoderLayout, EncoderNorm, layout_of
+from ldct_clipdn.core.decoder import (
+    DecoderKind,
+    build_up_path,
+    build_up_path_of_tokens,
+    decode,
+    start_from_identity,
+)
+from ldct_clipdn.core.encoder import EncoderLayout, EncoderNorm, layout_of
+from ldct_clipdn.core.encoders import TOKEN_FACTOR, make_encoder
 from ldct_clipdn.errors import ConfigError
 
 __all__ = ["CLIPDenoiser", "DenoiserConfig", "FeatureAugmentation", "build_denoiser"]
@@ -53,6 +60,8 @@ class DenoiserConfig:
         Where the decoder's training began: `random` or `identity`.
     encoder_source
         Where the encoder's weights came from: `random`, or a tag or file with its SHA-256.
+    decoder
+        `conv`, or `restormer`.
     """
 
     in_channels: int = 1
@@ -65,6 +74,7 @@ class DenoiserConfig:
     use_f5: bool = False
     start: Start = "random"
     encoder_source: str = RANDOM_ENCODER
+    decoder: DecoderKind = "conv"
 
     def __post_init__(self) -> None:
         layout_of(self.encoder)
@@ -79,6 +89,7 @@ class DenoiserConfig:
             ("encoder_norm", get_args(EncoderNorm)),
             ("encoder_training", get_args(EncoderTraining)),
             ("start", get_args(Start)),
+            ("decoder", get_args(DecoderKind)),
         ):
             value = getattr(self, name)
             _require(value in allowed, name, value, "one of " + ", ".join(allowed))
@@ -90,6 +101,22 @@ class DenoiserConfig:
             "start",
             self.start,
             "random where use_image is false: there is no image to pass through",
+        )
+        _require(
+            self.decoder == "conv" or self.start == "random",
+            "start",
+            self.start,
+            "random with a restormer decoder, which cannot pass an image through",
+        )
+        family = self.layout.family
+        _require(
+            not self.use_f5 or family in ("clip", "moco"),
+            "use_f5",
+            True,
+            f"False: {self.encoder} has no F5 here",
+        )
+        _require(
+            self.decoder == "conv" or family != "vit", "decoder", self.decoder, "conv with a ViT"
         )
 
     @property
@@ -192,9 +219,9 @@ class CLIPDenoiser(nn.Module):
         if config.in_channels == 1:
             # its output feeds the encoder and is what the decoder takes as the image
             self.first = nn.Conv2d(1, 3, 1, bias=False)
-        self.encoder = Encoder(layout, with_f5=config.use_f5, norm=config.encoder_norm)
+        self.encoder = make_encoder(layout, with_f5=config.use_f5, norm=config.encoder_norm)
         self.augment = FeatureAugmentation(config.augmentation, torch.initial_seed())
-        self.up_path = build_up_path(layout.width, use_image=config.use_image, use_f5=config.use_f5)
+        self.up_path = _up_path_for(config)
         self.last = nn.Conv2d(layout.width, config.in_channels, 3, padding=1, bias=False)
         if config.encoder_training == "frozen":
             self.encoder.requires_grad_(False)
@@ -230,6 +257,17 @@ class CLIPDenoiser(nn.Module):
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
 
+def _up_path_for(config: DenoiserConfig) -> nn.ModuleList:
+    layout = config.layout
+    if layout.family == "vit":
+        return build_up_path_of_tokens(
+            layout.width, TOKEN_FACTOR * layout.width, use_image=config.use_image
+        )
+    return build_up_path(
+        layout.width, use_image=config.use_image, use_f5=config.use_f5, kind=config.decoder
+    )
+
+
 def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
     *,
     in_channels: int = 1,
@@ -242,6 +280,7 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
     use_image: bool = True,
     use_f5: bool = False,
     start: Start = "random",
+    decoder: DecoderKind = "conv",
 ) -> CLIPDenoiser:
     """Build a denoiser to train.
 
@@ -250,7 +289,8 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
     in_channels
         1 for CT (adds the learnable 1x1 adapter), 3 for RGB.
     encoder
-        `RN50`, `RN50x4`, `RN50x16`, or `tiny` (no CLIP network; for tests).
+        `RN50`, `RN50x4`, `RN50x16` or `ViT-B-16` of CLIP; for contrast `MoCo-v3-RN50` or
+        `ImageNet-RN50v2`; or `tiny` (for tests).
     width
         Base channels C of encoder and decoder; None takes the encoder's own (64, 80, 96). Another
         value builds the same layout narrower or wider and refuses `pretrained`.
@@ -271,6 +311,9 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
         Give the decoder F5 too.
     start
         `identity` begins by passing the image through; a short training needs it.
+    decoder
+        `conv` as published, or `restormer`: a Restormer block in each Conv-block's place
+        (section 5).
 
     Returns
     -------
@@ -294,6 +337,7 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
         use_image=use_image,
         use_f5=use_f5,
         start=start,
+        decoder=decoder,
     )
     if pretrained is None:
         model = CLIPDenoiser(config)
@@ -316,7 +360,7 @@ def _with_pretrained_encoder(config: DenoiserConfig, pretrained: str) -> CLIPDen
     if config.encoder == "tiny" or config.width not in (None, layout_of(config.encoder).width):
         raise ConfigError(
             f"there are no pretrained weights for encoder {config.encoder} of width {config.width}",
-            remedy="Take RN50, RN50x4 or RN50x16 without `width`, or leave out `pretrained`",
+            remedy="Take another encoder, without `width`, or leave out `pretrained`",
         )
     _require(
         config.encoder_training != "scratch",

@@ -8,17 +8,27 @@ method takes feature maps (paper, section 3.1).
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from ldct_clipdn.errors import ConfigError
 
-__all__ = ["ENCODERS", "Encoder", "EncoderLayout", "EncoderNorm", "layout_of"]
+__all__ = [
+    "ENCODERS",
+    "DenseEncoder",
+    "Encoder",
+    "EncoderFamily",
+    "EncoderLayout",
+    "EncoderNorm",
+    "layout_of",
+]
 
 EncoderNorm = Literal["frozen", "adapt", "calibrate"]
+EncoderFamily = Literal["clip", "moco", "imagenet", "vit"]
 
 CALIBRATION_BATCHES: Final = 6
 """Training batches whose statistics `calibrate` averages before it freezes them."""
@@ -26,27 +36,34 @@ CALIBRATION_BATCHES: Final = 6
 
 @dataclass(frozen=True)
 class EncoderLayout:
-    """Size of one CLIP ResNet.
+    """Kind and size of one encoder.
 
     Parameters
     ----------
     blocks
-        Bottleneck blocks in layer1 to layer4.
+        Bottleneck blocks in layer1 to layer4; of a ViT, the layers up to the one that is taken.
     width
-        Base channels C: the stem has C, layer1 to layer4 have 4C, 8C, 16C and 32C.
+        Base channels C: the stem has C, layer1 to layer4 have 4C, 8C, 16C and 32C; a ViT's tokens
+        have 12C.
+    family
+        `clip` (this module), `moco` and `imagenet` (`encoder_resnet`), `vit` (`vit`).
     """
 
-    blocks: tuple[int, int, int, int]
+    blocks: tuple[int, ...]
     width: int
+    family: EncoderFamily = "clip"
 
 
 ENCODERS: Final = {
     "RN50": EncoderLayout((3, 4, 6, 3), 64),
     "RN50x4": EncoderLayout((4, 6, 10, 6), 80),
     "RN50x16": EncoderLayout((6, 8, 18, 8), 96),
+    "ViT-B-16": EncoderLayout((7,), 64, "vit"),
+    "MoCo-v3-RN50": EncoderLayout((3, 4, 6, 3), 64, "moco"),
+    "ImageNet-RN50v2": EncoderLayout((3, 4, 6), 64, "imagenet"),
     "tiny": EncoderLayout((1, 1, 1, 1), 2),
 }
-"""Encoders by name; `tiny` is no CLIP network and keeps tests quick."""
+"""Encoders by name; MoCo-v3-RN50, ImageNet-RN50v2 and `tiny` (for tests) are no CLIP networks."""
 
 
 def layout_of(encoder: str) -> EncoderLayout:
@@ -125,7 +142,55 @@ class Bottleneck(nn.Module):
         return torch.relu(out + self.downsample(x))
 
 
-class Encoder(nn.Module):
+class DenseEncoder(nn.Module):
+    """What every encoder shares: what its BatchNorm does in training mode.
+
+    Parameters
+    ----------
+    norm
+        As for `Encoder`.
+    """
+
+    def __init__(self, norm: EncoderNorm) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode, as far as `norm` lets it.
+
+        MONAI's trainer calls this on the whole network at every iteration; a frozen encoder
+        must not notice.
+
+        Parameters
+        ----------
+        mode
+            True for training.
+
+        Returns
+        -------
+        DenseEncoder
+            Itself.
+        """
+        adapting = self.norm == "adapt" or (self.norm == "calibrate" and not self._calibrated())
+        super().train(mode and adapting)
+        return self
+
+    def start_calibration(self) -> None:
+        """Forget the stored statistics, so that the first training batches set them."""
+        for module in self._batch_norms():
+            module.momentum = None  # a plain average over all batches seen
+            module.reset_running_stats()
+
+    def _calibrated(self) -> bool:
+        first = next(self._batch_norms(), None)
+        seen = None if first is None else first.num_batches_tracked
+        return seen is not None and int(seen) >= CALIBRATION_BATCHES
+
+    def _batch_norms(self) -> Iterator[nn.BatchNorm2d]:
+        return (module for module in self.modules() if isinstance(module, nn.BatchNorm2d))
+
+
+class Encoder(DenseEncoder):
     """Dense features F1 to F4, and F5 on request, each before the pooling that follows it.
 
     The input is the image in [0, 1] as it is, without CLIP's mean and standard deviation
@@ -145,9 +210,8 @@ class Encoder(nn.Module):
     """
 
     def __init__(self, layout: EncoderLayout, *, with_f5: bool, norm: EncoderNorm) -> None:
-        super().__init__()
+        super().__init__(norm)
         width = layout.width
-        self.norm = norm
         self.conv1 = nn.Conv2d(3, width // 2, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width // 2)
         self.conv2 = nn.Conv2d(width // 2, width // 2, 3, padding=1, bias=False)
@@ -184,37 +248,6 @@ class Encoder(nn.Module):
         f3 = self.layer2(f2)
         f4 = self.layer3(f3)
         return [f1, f2, f3, f4, self.layer4(f4)] if self.with_f5 else [f1, f2, f3, f4]
-
-    def train(self, mode: bool = True) -> Encoder:
-        """Set training or evaluation mode, as far as `norm` lets it.
-
-        MONAI's trainer calls this on the whole network at every iteration; a frozen encoder
-        must not notice.
-
-        Parameters
-        ----------
-        mode
-            True for training.
-
-        Returns
-        -------
-        Encoder
-            Itself.
-        """
-        adapting = self.norm == "adapt" or (self.norm == "calibrate" and not self._calibrated())
-        super().train(mode and adapting)
-        return self
-
-    def start_calibration(self) -> None:
-        """Forget the stored statistics, so that the first training batches set them."""
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = None  # a plain average over all batches seen
-                module.reset_running_stats()
-
-    def _calibrated(self) -> bool:
-        seen = self.bn1.num_batches_tracked
-        return seen is not None and int(seen) >= CALIBRATION_BATCHES
 
     def _initialise(self) -> None:
         # PyTorch's default would let the signal of a random encoder die out within a few blocks

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ldct_clipdn.core.denoiser import DenoiserConfig
-from ldct_clipdn.core.encoder import ENCODERS, Encoder, EncoderLayout
+from ldct_clipdn.core.encoder import ENCODERS, EncoderFamily, EncoderLayout
+from ldct_clipdn.core.encoders import make_encoder
 from ldct_clipdn.core.weight_files import WeightsFile
 from ldct_clipdn.errors import ConfigError, WeightsError
 
@@ -29,6 +30,17 @@ NOT_RECORDED: Final = "not recorded in the file"
 
 NOT_DENSE: Final = ("attnpool.",)
 """Keys of CLIP's visual tower that dense features do not need."""
+
+_OTHER_TOWERS: Final[dict[EncoderFamily, tuple[tuple[str, ...], str, str]]] = {
+    "vit": (("visual.", ""), "conv1.weight", r"proj$|ln_post\.|transformer\.resblocks\.\d+\."),
+    "moco": (("base_encoder.", ""), "conv1.weight", r"fc\."),
+    "imagenet": (("",), "stem.conv.weight", r"$^"),
+}
+"""Of the encoders that are no CLIP ResNets: prefixes, a key, and keys that may be left unused.
+
+MoCo-v3's public checkpoint keeps its encoder under `base_encoder.`, beside the momentum encoder and
+the predictor, which are not the encoder and are passed over with everything else outside.
+"""
 
 
 def check_fit(
@@ -125,6 +137,15 @@ def visual_tower(file: WeightsFile) -> dict[str, Tensor]:
     )
 
 
+def _other_tower(
+    file: WeightsFile, family: EncoderFamily, expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    prefixes, key, unused = _OTHER_TOWERS[family]
+    prefix = next((one for one in prefixes if one + key in file.state), "")
+    inside = {k.removeprefix(prefix): v for k, v in file.state.items() if k.startswith(prefix)}
+    return {k: v for k, v in inside.items() if k in expected or not re.match(unused, k)}
+
+
 def encoder_state(file: WeightsFile, config: DenoiserConfig) -> dict[str, Tensor]:
     """Take exactly an encoder's tensors out of a file.
 
@@ -145,12 +166,15 @@ def encoder_state(file: WeightsFile, config: DenoiserConfig) -> dict[str, Tensor
     WeightsError
         When any key or shape does not fit.
     """
-    state = without_unused_layer4(visual_tower(file), config, "")
+    family = config.layout.family
     expected = _expected_encoder(config.layout, with_f5=config.use_f5)
+    tower = visual_tower(file) if family == "clip" else _other_tower(file, family, expected)
+    state = without_unused_layer4(tower, config, "")
     for name, value in expected.items():
         if name.endswith("num_batches_tracked"):  # some savers leave these counters out
             state.setdefault(name, torch.zeros_like(value, device="cpu"))
-    check_fit(file.path, state, expected, f"a CLIP {config.encoder} visual encoder")
+    what = f"a CLIP {config.encoder} visual" if family in ("clip", "vit") else f"a {config.encoder}"
+    check_fit(file.path, state, expected, f"{what} encoder")
     return {name: value.to(expected[name].dtype) for name, value in state.items()}
 
 
@@ -259,12 +283,16 @@ def _inferred_config(file: WeightsFile) -> DenoiserConfig:
 def _encoders_like(state: Mapping[str, Tensor], prefix: str) -> list[str]:
     """Name the encoders that have as many blocks."""
     blocks = tuple(_count(state, rf"{re.escape(prefix)}layer{k}\.(\d+)\.") for k in (1, 2, 3))
-    return [name for name, layout in ENCODERS.items() if layout.blocks[:3] == blocks]
+    return [
+        name
+        for name, layout in ENCODERS.items()
+        if layout.family == "clip" and layout.blocks[:3] == blocks
+    ]
 
 
 def _expected_encoder(layout: EncoderLayout, *, with_f5: bool) -> dict[str, Tensor]:
     with torch.device("meta"):
-        return Encoder(layout, with_f5=with_f5, norm="frozen").state_dict()
+        return make_encoder(layout, with_f5=with_f5, norm="frozen").state_dict()
 
 
 def _some(names: list[str]) -> str:
