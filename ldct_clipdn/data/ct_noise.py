@@ -313,7 +313,8 @@ class CTNoise(Randomizable, Transform):
         spectrum = torch.fft.fft2(white)
         frequency = radial_frequency(white.shape)
         noise = torch.fft.ifft2(spectrum * self.draw(0.0).power(frequency).sqrt()).real
-        return image + noise / HU_RANGE.width
+        noisy: Tensor = image + noise / HU_RANGE.width
+        return noisy
 
     def draw(self, least_hu: float) -> NoiseDraw:
         """Draw strength and colour.
