@@ -22,6 +22,7 @@ from ldct_clipdn.inference.backends.identity import IdentityBackend
 from ldct_clipdn.inference.denoise import check_strength
 from ldct_clipdn.inference.engine import open_engine
 from ldct_clipdn.io.find import find_series
+from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
 from ldct_clipdn.io.uids import Recipe
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class RunOptions:
         `auto`, or one of `inference.backends.BACKENDS`.
     wallclock
         False writes the study's date and time instead of today's, for data whose dates are shifted.
+    accept
+        Names in `io.accept.ADMISSIBLE` of images that are skipped by default.
+    output
+        How derived images are written.
 
     Raises
     ------
@@ -61,6 +66,8 @@ class RunOptions:
     device: str = "auto"
     backend: str = "auto"
     wallclock: bool = True
+    accept: tuple[str, ...] = ()
+    output: OutputOptions = DEFAULT_OUTPUT
 
     def __post_init__(self) -> None:
         check_strength(self.strength)
@@ -105,7 +112,7 @@ def denoise_study(
     """
     source, target = Path(source), Path(target)
     check_folders(source, target)
-    plan = plan_run(find_series(source))
+    plan = plan_run(find_series(source, admit=frozenset(options.accept)))
     engine = _open(plan, options)
     recipe = _recipe(engine, options)
     time = begin_run(target, recipe.canonical())
@@ -135,6 +142,7 @@ def _recipe(engine: Backend, options: RunOptions) -> Recipe:
         device_class=engine.device_class,
         hu_low=HURange().low,
         hu_high=HURange().high,
+        output=options.output,
     )
 
 

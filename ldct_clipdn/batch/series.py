@@ -171,7 +171,7 @@ def _outcome(
             "failed" if one.path in failures else "denoised",
             failures.get(one.path, ""),
         )
-        for one in scan.instances
+        for one in {each.path: each for each in scan.instances}.values()  # frames share a file
     )
     return Outcome(record, tuple(inputs))
 

@@ -35,7 +35,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         Where the command is added.
     """
     parser = add_command(subparsers, "denoise", run, "denoise CT series", DESCRIPTION)
-    parser.add_argument("source", metavar="IN", type=Path, help="DICOM file or folder")
+    parser.add_argument(
+        "source", metavar="IN", type=Path, help="folder, DICOM file, DICOMDIR or zip"
+    )
     parser.add_argument("target", metavar="OUT", type=Path, help="output folder, outside IN")
     parser.add_argument("--weights", default="default", help="weights: a name or a file")
     parser.add_argument(
@@ -53,6 +55,37 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_false",
         help="write the study's date instead of today's, for data whose dates are shifted",
     )
+    _add_format_options(parser)
+
+
+def _add_format_options(parser: argparse.ArgumentParser) -> None:
+    """Add what decides which images are taken and how results are written."""
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="take images that are skipped by default: averages, burned-in, derived, "
+        "monoenergetic, own, reformats or us (RescaleType US); may be repeated",
+    )
+    parser.add_argument(
+        "--compress",
+        default="none",
+        metavar="HOW",
+        help="lossless compression of the results: none, jpeg-ls, jpeg-2000 or rle",
+    )
+    parser.add_argument(
+        "--keep-private",
+        action="append",
+        default=[],
+        metavar="TAG",
+        help='keep a private attribute, such as 0019,"GEMS_ACQU_01",02; may be repeated',
+    )
+    parser.add_argument(
+        "--primary",
+        action="store_true",
+        help="write ImageType DERIVED/PRIMARY instead of DERIVED/SECONDARY",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,9 +102,17 @@ def run(args: argparse.Namespace) -> int:
         0 all was denoised, 1 a file or series failed, 3 nothing to denoise.
     """
     from ldct_clipdn.batch.run import RunOptions, denoise_study
+    from ldct_clipdn.io.output import OutputOptions
 
+    image_type = "PRIMARY" if args.primary else "SECONDARY"
     options = RunOptions(
-        args.weights, args.strength, args.device, args.backend, wallclock=args.wallclock
+        args.weights,
+        args.strength,
+        args.device,
+        args.backend,
+        wallclock=args.wallclock,
+        accept=tuple(args.accept),
+        output=OutputOptions(args.compress, tuple(args.keep_private), image_type),
     )
     with _progress_bar(shown=not args.quiet and sys.stderr.isatty()) as progress:
         manifest = denoise_study(args.source, args.target, options, progress=progress)
