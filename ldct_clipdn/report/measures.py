@@ -121,7 +121,7 @@ def _bias(record: QualityRecord) -> Iterator[Row]:
             record.thresholds.soft_bias_hu if tissue == "soft" else record.thresholds.other_bias_hu
         )
         change = _signed(bias.hu, 1, " HU") + ("" if bias.is_judged else ", not judged")
-        is_flagged = bias.is_judged and bias.hu in flagged
+        is_flagged = bias.hu in flagged
         yield Row(name, "", "", change, _within(f"{limit:g} HU"), is_flagged, meaning)
 
 

@@ -114,6 +114,14 @@ def test_regions_avoid_an_edge() -> None:
     assert not any(column < 63 < column + ROI_PX - 1 for _, column in corners)
 
 
+def test_no_region_where_all_is_anatomy() -> None:
+    stripes = 40.0 * (np.arange(96) // 10 % 2)
+    hu = (np.random.default_rng(6).normal(0, 10, (96, 96)) + stripes).astype(np.float32)
+    everywhere = np.ones(hu.shape, dtype=bool)
+    assert find_uniform_rois(hu, smooth(hu), everywhere) == []
+    assert find_uniform_rois(hu - stripes, smooth(hu - stripes), everywhere)
+
+
 def test_no_region_where_nothing_fits() -> None:
     hu = np.zeros((40, 40), dtype=np.float32)
     assert find_uniform_rois(hu, hu, np.zeros(hu.shape, dtype=bool)) == []

@@ -130,6 +130,13 @@ def test_pictures_show_the_slice_in_each_window(page: SeriesPage) -> None:
         np.testing.assert_array_equal(picture, to_grey(page.before, WINDOWS[key]))
 
 
+def test_the_difference_is_after_minus_before(page: SeriesPage) -> None:
+    images = [one for tag, one in Reader(render_page(page)).tags if tag == "img"]
+    source = next(one["src"] for one in images if one["alt"].startswith("Difference"))
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+    np.testing.assert_array_equal(picture, 140)  # 5 HU of -50 to 50 HU
+
+
 def test_what_could_not_be_measured_says_so() -> None:
     air = np.full((32, 32), -1000, dtype=np.float32)
     meter = QualityMeter((1, 1))
