@@ -159,7 +159,7 @@ def _residual(record: QualityRecord) -> Iterator[Row]:
         _number(record.structure, 3),
         f"at most {record.thresholds.structure:g}",
         _is_flagged(record, "STRUCTURE_IN_RESIDUAL"),
-        "0 is pure noise; 1 would follow every outline of the anatomy.",
+        "0 is pure noise; above 0, outlines were removed; below 0, they were spared.",
     )
     yield Row(
         "Unsteadiness from slice to slice",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -257,6 +258,20 @@ def test_the_record_is_plain_json(clean: np.ndarray, noisy: np.ndarray) -> None:
     assert back["scores"]["full"]["after"]["psnr"] is None
     assert back["thresholds"]["soft_bias_hu"] == 2.0
     assert len(back["nps_before"]["power"]) == len(back["nps_before"]["frequency"])
+
+
+def test_records_fit_their_schema(
+    halved: QualityRecord, clean: np.ndarray, noisy: np.ndarray
+) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    path = Path(__file__).parents[2] / "docs" / "quality.schema.json"
+    validator = jsonschema.Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
+    air = np.full((1, 64, 64), -1000, dtype=np.float32)
+    shifted = assess_quality(noisy[:1], noisy[:1] + 5, MM, clean[:1])
+    for record in (halved, shifted, assess_quality(air, air, (1, 1))):
+        validator.validate(json.loads(json.dumps(record.to_dict())))
+    assert not validator.is_valid({**halved.to_dict(), "patient": "Doe"})
+    assert not validator.is_valid({**halved.to_dict(), "slices": -1})
 
 
 @pytest.mark.parametrize(
