@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from ldct_clipdn.bench.methods import Method
     from ldct_clipdn.bench.tables import Table
 
-__all__ = ["add_picture_options", "methods_of", "print_table", "progress_bar", "settings_of"]
+__all__ = [
+    "add_picture_options",
+    "methods_of",
+    "print_table",
+    "progress_bar",
+    "settings_of",
+]
 
 
 def add_picture_options(parser: argparse.ArgumentParser) -> None:

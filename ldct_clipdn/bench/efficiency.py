@@ -1,0 +1,180 @@
+"""Table 6: size, work, time and memory of every network, for one image of 3 x 512 x 512."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ldct_clipdn.bench.peers import build_peer, count_parameters
+from ldct_clipdn.bench.published import SOURCE, published_efficiency
+from ldct_clipdn.core.denoiser import build_denoiser
+
+__all__ = ["Efficiency", "efficiency_table", "known_networks", "measure_efficiency"]
+
+SIDE: Final = 512
+WARM_UP: Final = 3
+REPEATS: Final = 10
+
+_HEADER: Final = (
+    "network", "parameters (M)", "multiply-adds (G)", "seconds", "peak memory (GB)",
+    "parameters [paper]", "multiply-adds [paper]", "seconds [paper]",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """What one network costs.
+
+    Parameters
+    ----------
+    network
+        Name; that of the paper where it is the paper's.
+    parameters_m
+        Millions of parameters, frozen ones too.
+    gmac
+        Billions of multiply-adds of convolutions, matrix products and attention.
+    seconds
+        Median time per image.
+    peak_gb
+        Memory that PyTorch took on the GPU while it ran, weights included; None on a CPU, where
+        PyTorch does not count it.
+    """
+
+    network: str
+    parameters_m: float
+    gmac: float
+    seconds: float
+    peak_gb: float | None
+
+
+def known_networks() -> dict[str, nn.Module]:
+    """Build every network of the package at its published size, with random weights.
+
+    Returns
+    -------
+    dict
+        In evaluation mode, by name.
+    """
+    encoders = ("RN50x4", "RN50x16", "ViT-B-16", "MoCo-v3-RN50", "ImageNet-RN50v2")
+    ours = {"CLIPDenoising": "RN50", **{f"CLIPDenoising, {one}": one for one in encoders}}
+    networks: dict[str, nn.Module] = {
+        "DnCNN": build_peer("dncnn"),
+        "Restormer": build_peer("restormer"),
+    }
+    for name, encoder in ours.items():
+        # `scratch` says that the weights need not be anyone's: only the cost is measured
+        networks[name] = build_denoiser(in_channels=3, encoder=encoder, encoder_training="scratch")
+    return {name: network.eval() for name, network in networks.items()}
+
+
+def measure_efficiency(
+    name: str, network: nn.Module, device: torch.device, *, side: int = SIDE, repeats: int = REPEATS
+) -> Efficiency:
+    """Measure one network.
+
+    Parameters
+    ----------
+    name
+        For the table.
+    network
+        Takes [1, 3, H, W].
+    device
+        Where.
+    side
+        Height and width of the image.
+    repeats
+        Runs whose median is taken, after a few that are not counted.
+
+    Returns
+    -------
+    Efficiency
+        Its cost.
+    """
+    network = network.to(device).eval()
+    image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
+    with torch.inference_mode():
+        with FlopCounterMode(display=False) as counter:
+            network(image)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        times = [_seconds(network, image) for _ in range(WARM_UP + repeats)][WARM_UP:]
+    peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None
+    return Efficiency(
+        name,
+        count_parameters(network) / 1e6,
+        counter.get_total_flops() / 2e9,
+        statistics.median(times),
+        peak,
+    )
+
+
+def efficiency_table(rows: Sequence[Efficiency], device: str, side: int = SIDE) -> str:
+    """Put the measured costs beside the printed ones, in Markdown.
+
+    Parameters
+    ----------
+    rows
+        What was measured.
+    device
+        Where, in words.
+    side
+        Height and width of the image.
+
+    Returns
+    -------
+    str
+        The table, then where it was measured and what the paper's columns are.
+    """
+    printed = published_efficiency()
+    lines = [_HEADER, ("---",) * len(_HEADER)]
+    for row in rows:
+        beside = printed.get(row.network)
+        lines.append(
+            (
+                row.network,
+                f"{row.parameters_m:.2f}",
+                f"{row.gmac:.2f}",
+                f"{row.seconds:.4f}",
+                "" if row.peak_gb is None else f"{row.peak_gb:.2f}",
+                *(("", "", "") if beside is None else (
+                    f"{beside.parameters_m:g}", f"{beside.gmac:g}", f"{beside.seconds:g}"
+                )),
+            )
+        )  # fmt: skip
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return (
+        f"# Efficiency (Table 6), one image of 3 x {side} x {side}\n\n{table}\n\n"
+        f"Measured on: {device}; median of {REPEATS} runs after {WARM_UP}.\n\n[paper]: {SOURCE}; "
+        "on a device it does not name.\n"
+    )
+
+
+def to_json(rows: Sequence[Efficiency]) -> list[Mapping[str, Any]]:
+    """Give the rows for machines.
+
+    Parameters
+    ----------
+    rows
+        What was measured.
+
+    Returns
+    -------
+    list of dict
+        One per network.
+    """
+    return [asdict(row) for row in rows]
+
+
+def _seconds(network: nn.Module, image: torch.Tensor) -> float:
+    start = time.perf_counter()
+    network(image)
+    if image.is_cuda:
+        torch.cuda.synchronize(image.device)
+    return time.perf_counter() - start

@@ -1,0 +1,76 @@
+"""`ldct-clipdn benchmark efficiency`: Table 6."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from ldct_clipdn.cli.options import add_command, print_json
+
+__all__ = ["add_parser", "run"]
+
+DESCRIPTION: Final = """Table 6 of the paper: parameters, multiply-adds, time and peak memory for
+one image of 3 x 512 x 512 on this device, for every network of this package at its published size,
+with the printed figures beside. No weights are needed."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the table.
+
+    Parameters
+    ----------
+    subparsers
+        Where the table is added.
+    """
+    parser = add_command(subparsers, "efficiency", run, "cost of the networks", DESCRIPTION)
+    parser.add_argument("--network", action="append", metavar="NAME", help="only this one")
+    parser.add_argument("--side", type=int, default=512, metavar="N", help="image of N x N pixels")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table here too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print the table.
+
+    Parameters
+    ----------
+    args
+        As parsed.
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    ConfigError
+        When there is no network of a given name.
+    """
+    from ldct_clipdn.bench.efficiency import (
+        efficiency_table,
+        known_networks,
+        measure_efficiency,
+        to_json,
+    )
+    from ldct_clipdn.bench.experiment import device_name
+    from ldct_clipdn.errors import ConfigError
+    from ldct_clipdn.inference.engine import pick_device
+
+    device = pick_device(args.device)
+    networks = known_networks()
+    chosen = args.network or list(networks)
+    if unknown := [name for name in chosen if name not in networks]:
+        raise ConfigError(
+            f"no network is named {unknown[0]!r}", remedy=f"Give one of: {'; '.join(networks)}"
+        )
+    rows = [measure_efficiency(name, networks.pop(name), device, side=args.side) for name in chosen]
+    table = efficiency_table(rows, device_name(device), args.side)
+    if args.out is not None:
+        args.out.write_text(table, encoding="utf-8")
+    if args.json:
+        print_json({"device": device_name(device), "networks": to_json(rows)})
+    else:
+        print(table)
+    return 0

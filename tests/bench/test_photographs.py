@@ -1,0 +1,97 @@
+"""Tables 2 and 7 over made-up pairs, and Table 6's counts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from natural_images import save_pairs
+from skimage.metrics import peak_signal_noise_ratio
+
+from ldct_clipdn.bench.efficiency import known_networks, measure_efficiency
+from ldct_clipdn.bench.experiment import RunSettings, pair_set
+from ldct_clipdn.bench.methods import make_method
+from ldct_clipdn.bench.peers import build_peer
+from ldct_clipdn.bench.photographs import run_photographs
+from ldct_clipdn.cli.main import main
+from ldct_clipdn.core.denoiser import build_denoiser
+from ldct_clipdn.data.natural import read_rgb
+
+CPU = torch.device("cpu")
+
+
+def test_real_noise_beside_the_printed_figures(tmp_path):
+    folder = save_pairs(tmp_path / "CC", 3)
+    table = run_photographs(
+        "real", [pair_set(folder)], [make_method("noisy", CPU)], tmp_path / "out", RunSettings(CPU)
+    )
+    expected = [
+        peak_signal_noise_ratio(
+            read_rgb(folder / f"{k}_mean.png").numpy(), read_rgb(folder / f"{k}_real.png").numpy()
+        )
+        for k in range(3)
+    ]
+    cell = table.measured["", "CC"]["noisy"]
+    assert cell.psnr == pytest.approx(sum(expected) / 3)
+    assert "36.30/0.941" in table.to_markdown()
+
+
+def test_derain_and_real_from_the_command_line(tmp_path, capsys):
+    folder = save_pairs(tmp_path / "Rain12", 2)
+    for table in ("derain", "real"):
+        code = main(
+            ["benchmark", table, str(folder), "--method", "noisy", "--method", "tv",
+             "--validation", str(folder), "--out", str(tmp_path / table), "-q"]
+        )  # fmt: skip
+        assert code == 0
+    printed = capsys.readouterr().out
+    assert "35.11/0.953" in printed
+    assert "# Real sRGB noise (Table 2)" in printed
+
+
+@pytest.mark.parametrize(
+    ("encoder", "parameters", "gmac"),
+    # PROTOCOL.md 3.3: 19,551,456 parameters, 83.31 G multiply-adds
+    [("RN50", 19.551456, 83.31)],
+)
+def test_cost_of_the_published_network(encoder, parameters, gmac):
+    with torch.device("meta"):
+        network = build_denoiser(in_channels=3, encoder=encoder, encoder_training="scratch")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network.eval()(torch.rand(1, 3, 512, 512, device="meta"))
+    assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(parameters)
+    assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, abs=0.005)
+
+
+def test_measured_cost_scales_with_the_image():
+    network = build_peer("dncnn", width=8)
+    small, large = (
+        measure_efficiency("DnCNN", network, CPU, side=side, repeats=1) for side in (16, 32)
+    )
+    assert large.gmac == pytest.approx(4 * small.gmac)
+    weights = 9 * (3 * 8 + 18 * 8 * 8 + 8 * 3)
+    assert small.gmac == pytest.approx(weights * 16 * 16 / 1e9)
+    assert small.seconds > 0
+    assert small.peak_gb is None
+
+
+def test_efficiency_from_the_command_line(tmp_path, capsys, monkeypatch):
+    few = {"DnCNN": build_peer("dncnn", width=8)}
+    monkeypatch.setattr("ldct_clipdn.bench.efficiency.known_networks", lambda: dict(few))
+    assert main(["benchmark", "efficiency", "--side", "16", "--out", str(tmp_path / "t.md")]) == 0
+    assert "| 0.67 | 176.1 | 0.034 |" in capsys.readouterr().out
+    assert "3 x 16 x 16" in (tmp_path / "t.md").read_text()
+    assert main(["benchmark", "efficiency", "--side", "16", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["networks"][0]["network"] == "DnCNN"
+    assert main(["benchmark", "efficiency", "--network", "unet"]) == 2
+    assert "no network is named 'unet'" in capsys.readouterr().err
+
+
+def test_every_network_of_the_package_is_there():
+    with torch.device("meta"):
+        networks = known_networks()
+    assert {"DnCNN", "Restormer", "CLIPDenoising", "CLIPDenoising, ViT-B-16"} <= set(networks)
+    assert not any(network.training for network in networks.values())
