@@ -58,7 +58,13 @@ class Source:
 
     @property
     def bytes_needed(self) -> int:
-        """Size of its cached slices."""
+        """Say how large its cached slices are.
+
+        Returns
+        -------
+        int
+            In bytes, without the header.
+        """
         return 2 * int(np.prod(self.shape, dtype=np.int64))
 
 

@@ -95,7 +95,13 @@ class FoundSlices:
 
     @property
     def failed(self) -> tuple[Unused, ...]:
-        """Every file that says it is CT and cannot be read."""
+        """Pick the files that say they are CT and cannot be read.
+
+        Returns
+        -------
+        tuple of Unused
+            Out of `unused`.
+        """
         return tuple(one for one in self.unused if one.outcome == "failed")
 
 

@@ -74,7 +74,13 @@ class Survey:
 
     @property
     def patients(self) -> list[str]:
-        """Names of the patients."""
+        """Name the patients.
+
+        Returns
+        -------
+        list of str
+            Sorted.
+        """
         return sorted({one.patient for one in self.groups})
 
     def count(self, name: str) -> int:

@@ -55,19 +55,37 @@ class Volume:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Slices, rows and columns."""
+        """Count slices, rows and columns.
+
+        Returns
+        -------
+        tuple of int
+            In this order.
+        """
         columns, rows, slices = (self.stored_shape[axis] for axis in self._axes)
         return slices, rows, columns
 
     @property
     def spacing_mm(self) -> tuple[float, float]:
-        """Row and column spacing in mm."""
+        """Measure the pixels.
+
+        Returns
+        -------
+        tuple of float
+            Row and column spacing in mm.
+        """
         columns, rows, _ = self._voxel_mm
         return rows, columns
 
     @property
     def step_mm(self) -> float:
-        """Distance of neighbouring slices in mm."""
+        """Measure the step from slice to slice.
+
+        Returns
+        -------
+        float
+            In mm.
+        """
         return self._voxel_mm[2]
 
     def frame(self, index: int) -> NDArray[np.float32]:
@@ -123,7 +141,13 @@ class Volume:
 
     @cached_property
     def stored(self) -> NDArray[Any]:
-        """Stored values [I, J, K], mapped into memory where the file is not compressed."""
+        """Read the stored values.
+
+        Returns
+        -------
+        numpy.ndarray
+            [I, J, K], mapped into memory where the file allows it.
+        """
         values = self.load()
         if values.shape != self.stored_shape:
             raise ReadError(

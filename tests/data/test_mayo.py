@@ -79,6 +79,26 @@ def test_tcia_layout_reads_the_series_and_leaves_projections_alone(tmp_path: Pat
     assert [(one.path, one.outcome) for one in found.unused] == [(raw, "skipped")]
 
 
+def test_tags_alone_say_patient_and_dose_and_come_before_names(tmp_path: Path) -> None:
+    for number, dose in enumerate(("full", "quarter")):
+        make_mayo(tmp_path / f"series{number}", "L067", dose, names="{:04d}.IMA")
+    for number, description in enumerate(("Full Dose Images", "Low Dose Images")):
+        make_series(
+            tmp_path / "L999" / f"quarter_{number}",  # names that say otherwise
+            patient_id="C004",
+            series_description=description,
+            series_uid=f"1.2.{number}",
+        )
+    make_mayo(tmp_path / "quarter_1mm" / "L333", "L506", "full", names="{:04d}.IMA")
+    assert traits(find_slices(tmp_path)) == {
+        ("L067", "normal", "B30f", 1.0): 3,
+        ("L067", "low", "B30f", 1.0): 3,
+        ("C004", "normal", "B30f", 2.0): 3,
+        ("C004", "low", "B30f", 2.0): 3,
+        ("L506", "normal", "B30f", 1.0): 3,
+    }
+
+
 def test_prepared_slices_pair_by_their_number_and_come_back_in_hu(tmp_path: Path) -> None:
     make_prepared(tmp_path / "npy", "L067", range(11), "target")
     make_prepared(tmp_path / "npy", "L506", (2, 10), "target")
@@ -228,8 +248,11 @@ def test_the_nearest_name_wins() -> None:
 def test_kernels_and_thicknesses_never_mix(tmp_path: Path) -> None:
     make_mayo(tmp_path / "full_3mm", "L192", "full", thickness="3")
     make_mayo(tmp_path / "quarter_3mm_sharp", "L192", "quarter", thickness="3", kernel="D45f")
+    make_mayo(tmp_path / "L506" / "full_1mm", "L506", "full", thickness="1")
+    make_mayo(tmp_path / "L506" / "quarter_3mm", "L506", "quarter", thickness="3")
     pairs = match_doses(find_slices(tmp_path).slices)
     assert not pairs.pairs
+    assert len(pairs.unpaired) == 6
     assert {reason for _, reason in pairs.unpaired} == {"the normal dose is missing"}
 
 
