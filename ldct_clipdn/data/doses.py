@@ -99,7 +99,7 @@ def _match(there: Sequence[CTSlice]) -> DosePair | list[Unpaired]:
     """Pair the slices of one place, or say why they are no pair."""
     normal = [one for one in there if one.dose == "normal"]
     low = [one for one in there if one.dose == "low"]
-    if len(normal) == len(low) == 1 and normal[0].shape == low[0].shape:
+    if len(normal) == len(low) == 1 and _alike(normal[0], low[0]):
         return DosePair(normal[0], low[0])
     if there[0].place is None:
         reason = "the position is unknown"
@@ -110,5 +110,9 @@ def _match(there: Sequence[CTSlice]) -> DosePair | list[Unpaired]:
     elif len(there) > 2:
         reason = f"{len(normal)} slices of normal and {len(low)} of low dose lie at one place"
     else:
-        reason = "normal and low dose have different matrix sizes"
+        reason = "normal and low dose differ in matrix size, or in the frame of their file"
     return [Unpaired(one, reason) for one in there]
+
+
+def _alike(normal: CTSlice, low: CTSlice) -> bool:
+    return (normal.shape, normal.frame) == (low.shape, low.frame)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ def read_hu(path: Path, frame: int = 0) -> NDArray[np.float32]:
     path
         A DICOM file, a volume or a prepared slice.
     frame
-        Which slice of a volume, from the feet up.
+        Which slice of a volume, from the feet up, or of an Enhanced CT image.
 
     Returns
     -------
@@ -90,7 +91,7 @@ def read_hu(path: Path, frame: int = 0) -> NDArray[np.float32]:
     """
     if is_volume(path):
         return np.maximum(_last_volume(path).frame(frame), np.float32(AIR_HU))
-    return next(iter(read_frames(path)))
+    return next(islice(read_frames(path), frame, None))
 
 
 def read_through(cache: Cache) -> Callable[[Path, int], NDArray[np.float32]]:

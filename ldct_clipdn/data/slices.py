@@ -17,6 +17,7 @@ from ldct_clipdn.errors import DataError, ReadError
 from ldct_clipdn.io.attributes import number
 from ldct_clipdn.io.dicom_read import read_header, read_slice
 from ldct_clipdn.io.find import find_series
+from ldct_clipdn.io.frames import is_multiframe, split_frames
 from ldct_clipdn.io.geometry import along_normal
 from ldct_clipdn.io.scan import Instance, Scan, Unused
 from ldct_clipdn.io.volumes import data_files, hu_doubt, is_volume, open_volume, stem_and_suffix
@@ -50,7 +51,7 @@ class CTSlice:
     path
         Its file.
     frame
-        Which slice of a volume; 0 in a file of one slice.
+        Which slice of a volume or of an Enhanced CT image; 0 in a file of one slice.
     kind
         `dicom`, `volume`, or `prepared` (`L506_0_target.npy`).
     patient, dose, kernel, thickness_mm
@@ -202,7 +203,14 @@ def _frames(path: Path) -> Iterator[NDArray[np.float32]]:
     elif is_volume(path):
         yield from open_volume(path).frames()
     else:
-        yield read_slice(Instance(path, read_header(path))).hu
+        yield from (read_slice(one).hu for one in _images(path))
+
+
+def _images(path: Path) -> tuple[Instance, ...]:
+    header = read_header(path)
+    if is_multiframe(header):
+        return split_frames(path, header)
+    return (Instance(path, header),)
 
 
 def _without_projections(root: Path) -> Iterator[Path | Unused]:
@@ -233,7 +241,7 @@ def _dicom_slices(root: Path, scan: Scan) -> Iterator[CTSlice]:
         rows, columns = number(header, "Rows") or 0, number(header, "Columns") or 0
         yield CTSlice(
             path=one.path,
-            frame=0,
+            frame=one.frame or 0,
             kind="dicom",
             patient=traits.patient or _folder(root, one.path),
             dose=traits.dose,
@@ -241,6 +249,7 @@ def _dicom_slices(root: Path, scan: Scan) -> Iterator[CTSlice]:
             thickness_mm=traits.thickness_mm,
             place=along_normal(header),
             shape=(int(rows), int(columns)),
+            frames=1 if one.frame is None else len(scan.instances),
         )
 
 

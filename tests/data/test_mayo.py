@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from builders import body_hu, edit, make_series
+from builders import body_hu, edit, make_enhanced, make_series
 from ct_layouts import SIZE, make_mayo, make_prepared
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +18,7 @@ from ldct_clipdn.data.doses import match_doses
 from ldct_clipdn.data.mayo import find_slices, split_by_patient, training_sets
 from ldct_clipdn.data.names import dose_word, path_traits
 from ldct_clipdn.data.problems import find_problems
+from ldct_clipdn.data.slice_files import read_hu
 from ldct_clipdn.data.slices import CTSlice, FoundSlices, read_frames
 from ldct_clipdn.errors import ConfigError, DataError
 
@@ -208,6 +209,16 @@ def test_archives_are_looked_into(tmp_path: Path) -> None:
     assert np.array_equal(sets.read(sets.training[1]["image"]), next(iter(read_frames(paths[1]))))
 
 
+def test_frames_of_enhanced_ct_are_slices(tmp_path: Path) -> None:
+    path = make_enhanced(tmp_path / "data" / "enhanced.dcm", frames=4)
+    sets = training_sets(tmp_path / "data", cache_dir=tmp_path / "cache")
+    assert [one["frame"] for one in sets.training] == [0, 1, 2, 3]
+    for frame in range(4):
+        expected = np.maximum(body_hu(SIZE, SIZE, seed=frame), -1024)
+        assert np.abs(sets.read(path, frame) - expected).max() < 1.01
+        assert np.array_equal(sets.read(path, frame), np.rint(read_hu(path, frame)))
+
+
 @pytest.mark.parametrize(
     ("name", "dose"),
     [
@@ -290,7 +301,7 @@ def test_doses_of_different_matrix_are_no_pair(tmp_path: Path) -> None:
     make_mayo(tmp_path / "full_1mm", "L067", "full", places=(0,))
     make_mayo(tmp_path / "quarter_1mm", "L067", "quarter", places=(0,), size=40)
     assert {reason for _, reason in match_doses(find_slices(tmp_path).slices).unpaired} == {
-        "normal and low dose have different matrix sizes"
+        "normal and low dose differ in matrix size, or in the frame of their file"
     }
 
 
