@@ -192,6 +192,14 @@ def test_a_bad_slice_makes_its_series_partial_and_no_other(source: Path, tmp_pat
     assert "shorter than Rows x Columns" in record.reason
 
 
+def test_a_file_that_belongs_to_no_series_fails_the_run(source: Path, tmp_path: Path) -> None:
+    (source / "empty.dcm").write_bytes(b"")
+    manifest = denoise_study(source, tmp_path / "out", IDENTITY)
+    assert [one.status for one in manifest.series] == ["denoised", "denoised"]
+    assert outcomes(manifest)["empty.dcm"] == "failed"
+    assert manifest.exit_code == 1
+
+
 def test_a_series_without_a_readable_slice_fails(source: Path, tmp_path: Path) -> None:
     for path in (source / "a").iterdir():
         path.write_bytes(path.read_bytes()[:-500])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from builders import make_series
 from matplotlib.image import imread
@@ -204,3 +205,20 @@ def test_slices_of_other_size_or_too_small_are_named(cli: Callable, tmp_path: Pa
     )
     done = cli("evaluate", tmp_path / "c.npy", tmp_path / "c.npy")
     assert "9 x 9 pixels is smaller than the 11 x 11" in done.err
+
+
+@pytest.mark.data
+def test_real_pair_of_doses_by_pydicom_and_scikit_image(cli: Callable, data: Path) -> None:
+    pair = [data / "ct" / "val" / "mayo_L192" / f"{dose}_3mm_sharp" for dose in ("quarter", "full")]
+    found = json.loads(cli("evaluate", *pair, "--json").out)
+    expected = []
+    for low, full in zip(*(sorted(one.iterdir()) for one in pair), strict=True):
+        images = [pydicom.dcmread(one) for one in (low, full)]
+        assert images[0].ImagePositionPatient == images[1].ImagePositionPatient
+        hu = [one.pixel_array * one.RescaleSlope + one.RescaleIntercept for one in images]
+        expected.append(by_skimage(*hu, -160, 240))  # in HU, where the dose shows most
+    mean = found["mean"]["result"]["abdomen"]
+    assert mean["slices"] == len(expected) == 4
+    np.testing.assert_allclose(
+        [mean["psnr"], mean["ssim"], mean["rmse"]], np.mean(expected, axis=0), rtol=1e-6
+    )
