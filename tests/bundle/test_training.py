@@ -1,4 +1,4 @@
-"""Training through the bundle: it runs, saves, repeats itself, goes on bit for bit, and stops well."""
+"""Training through the bundle: it runs, saves, repeats itself, goes on exactly, stops well."""
 
 from __future__ import annotations
 
@@ -241,7 +241,12 @@ def test_validation_from_another_folder(dataset: Path, train: Train) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
 def test_signals_leave_a_usable_checkpoint(
-    kind: signal.Signals, dataset: Path, cache_dir: Path, tmp_path: Path, train: Train
+    kind: signal.Signals,
+    dataset: Path,
+    cache_dir: Path,
+    tmp_path: Path,
+    train: Train,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = {
         **SMALL,
@@ -251,28 +256,24 @@ def test_signals_leave_a_usable_checkpoint(
         "max_iterations": 100_000,
         "validation_interval": 5,
     }
-    process = start_process(command("train.json", "run", **settings), tmp_path)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "Iteration 10:" in line:
-            process.send_signal(kind)
-            break
-    rest = process.stdout.read()
-    assert process.wait(timeout=60) == (130 if kind == signal.SIGINT else -signal.SIGKILL)
+    with start_process(command("train.json", "run", **settings), tmp_path) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Iteration 10:" in line:
+                process.send_signal(kind)
+                break
+        rest = process.stdout.read()
+    assert process.returncode == (130 if kind == signal.SIGINT else -signal.SIGKILL)
     step = torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"]
     assert step >= 5
     assert load_denoiser(tmp_path / "run" / "best.pt").config.encoder == "tiny"
     if kind == signal.SIGINT:
         assert f"Interrupted after iteration {step}; go on with: --resume True" in rest
         assert "Traceback" not in rest
+    interrupt_after(step + 2, monkeypatch)
     with pytest.raises(SystemExit):
-        _resume_for_a_moment(train, max_iterations=100_000, validation_interval=5)
-
-
-def _resume_for_a_moment(train: Train, **settings: Any) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_after(1, patch)
-        train(resume=True, **settings)
+        train(resume=True, max_iterations=100_000, validation_interval=5)
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == step + 2
 
 
 @pytest.mark.slow

@@ -1,0 +1,242 @@
+"""Settings: what is misspelt or impossible is named in one line; what MONAI expects is there."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import monai.bundle
+import pytest
+import torch
+from bundle_runs import BUNDLE, CONFIGS, SMALL, command, our_error, run_bundle, start_process
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+Train = Callable[..., Path]
+
+ALL_CONFIGS = sorted(CONFIGS.glob("*.json"))
+
+
+def items(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Walk through a config."""
+    pairs = config.items() if isinstance(config, dict) else enumerate(config)
+    for name, value in pairs:
+        here = f"{path}#{name}".lstrip("#")
+        yield here, value
+        if isinstance(value, dict | list):
+            yield from items(value, here)
+
+
+@pytest.mark.parametrize(
+    ("override", "names", "meant"),
+    [
+        ({"learning_rat": 1e-3}, "--learning_rat", "--learning_rate"),
+        ({"no_such_id": 1}, "--no_such_id", ""),
+        ({"train#trianer": 1}, "--train#trianer", "--train#trainer"),
+        ({"validate::foo": 1}, "--validate#foo", ""),
+    ],
+)
+def test_a_misspelt_setting_is_an_error(
+    override: dict[str, Any], names: str, meant: str, train: Train, tmp_path: Path
+) -> None:
+    """Checklist 7: MONAI itself would add it and ignore it."""
+    with pytest.raises(RuntimeError) as caught:
+        train(**override)
+    error = our_error(caught.value)
+    assert f"no such setting: {names}" in str(error)
+    assert meant in error.remedy
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ({"batch_size": 0}, "--batch_size cannot be 0"),
+        ({"max_iterations": "many"}, "--max_iterations cannot be 'many'"),
+        ({"mixup": 2}, "--mixup cannot be 2"),
+        ({"resume": "yes"}, "--resume cannot be 'yes'"),
+        ({"noise": "pink"}, "training noise is named 'pink'"),
+        ({"learning_rate": 1e-9}, "learning rate 1e-09"),
+        ({"encoder_norm": "cold"}, "encoder_norm cannot be 'cold'"),
+        (
+            {"encoder_weights": "/no/such/RN50.pt", "network_def#encoder": "RN50"},
+            "/no/such/RN50.pt",
+        ),
+        ({"dataset_dir": "/no/such/folder"}, "/no/such/folder"),
+        ({"dataset_dir": None}, "no data to train on"),
+    ],
+)
+def test_an_impossible_setting_is_an_error(
+    override: dict[str, Any], says: str, train: Train
+) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        train(**override)
+    line = str(our_error(caught.value))
+    assert says in line
+    assert "\n" not in line
+
+
+@pytest.mark.slow
+def test_a_process_ends_with_one_line(dataset: Path, tmp_path: Path) -> None:
+    words = command("train.json", "training", dataset_dir=dataset, max_iteration=3)
+    with start_process(["-W", "ignore", *words], tmp_path) as process:
+        assert process.stdout is not None
+        lines = process.stdout.read().splitlines()
+    assert process.returncode == 1
+    assert lines[-1].startswith(
+        "ldct_clipdn: no such setting: --max_iteration. Did you mean --max_"
+    )
+    assert not any("Traceback" in line for line in lines)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nested_overrides_reach_what_they_name(train: Train) -> None:
+    """Checklist 7 and MONAILabel's way: `network_def#width`, `train#trainer#max_epochs`."""
+    changes = {"network_def#width": 4, "train#trainer#max_epochs": 3, "max_iterations": 40_000}
+    run_dir = train(**changes)
+    saved = torch.load(run_dir / "last.pt", weights_only=True)
+    assert saved["step"] == 6
+    assert saved["network"]["last.weight"].shape == (1, 4, 3, 3)
+    assert saved["optimizer"]["param_groups"][0]["lr"] == pytest.approx(1e-6)
+
+
+def test_an_unknown_run_id(train: Train) -> None:
+    """Checklist 3."""
+    with pytest.raises(ValueError, match="doesn't exist in the config file"):
+        train(run_id="nosuch")
+
+
+@pytest.mark.parametrize("config", ALL_CONFIGS, ids=lambda path: path.stem)
+def test_every_target_can_be_imported(config: Path) -> None:
+    """Checklist 17: full dotted paths, or names that MONAI finds."""
+    content = json.loads(config.read_text(encoding="utf-8"))
+    known = monai.bundle.ComponentLocator().get_component_module_name
+    for path, value in items(content):
+        if path.rpartition("#")[2] == "_target_":
+            module, _, name = value.rpartition(".")
+            target = getattr(importlib.import_module(module), name) if module else known(value)
+            assert target, f"{path}: {value}"
+            assert isinstance(target, str) or callable(target), f"{path}: {value} is ambiguous"
+
+
+@pytest.mark.parametrize("config", ALL_CONFIGS, ids=lambda path: path.stem)
+def test_no_path_and_no_host_of_ours(config: Path) -> None:
+    """Checklist 15."""
+    for path, value in items(json.loads(config.read_text(encoding="utf-8"))):
+        if isinstance(value, str) and path != "schema":
+            assert not value.startswith("/"), path
+            assert "://" not in value, path
+
+
+def test_the_readme_lists_every_setting() -> None:
+    text = (BUNDLE / "docs" / "README.md").read_text(encoding="utf-8")
+    skipped = {"metadata.json", "scratch.json"}
+    names = {
+        name.lstrip("+").partition("#")[0]
+        for config in ALL_CONFIGS
+        if config.name not in skipped
+        for name in json.loads(config.read_text(encoding="utf-8"))
+    }
+    assert {name for name in names if f"`{name}`" not in text and f"`{name}#" not in text} == set()
+
+
+def test_defaults_are_the_papers() -> None:
+    """PROTOCOL.md 4.1, the CT column."""
+    config = json.loads((CONFIGS / "train.json").read_text(encoding="utf-8"))
+    assert {
+        name: config[name]
+        for name in ("max_iterations", "batch_size", "crop_size", "learning_rate", "sigma", "gamma")
+    } == {
+        "max_iterations": 40_000,
+        "batch_size": 16,
+        "crop_size": 128,
+        "learning_rate": 3e-4,
+        "sigma": 5,
+        "gamma": 0.025,
+    }
+    assert config["mixup"] == 0.5
+    assert config["encoder_weights"] == "openai"
+    assert config["seed"] == 100
+    assert config["loss"] == {"_target_": "torch.nn.L1Loss"}
+    assert config["train"]["handlers"][0]["max_norm"] == 0.01
+    assert config["train"]["dataloader"]["drop_last"]
+
+
+def workflow(files: list[str], kind: str, **overrides: Any) -> ConfigWorkflow:
+    made = ConfigWorkflow(
+        config_file=[str(CONFIGS / one) for one in files],
+        logging_file=False,
+        workflow_type=kind,
+        **overrides,
+    )
+    made.initialize()
+    return made
+
+
+def test_properties(dataset: Path, cache_dir: Path, weights: Path, tmp_path: Path) -> None:
+    """Checklist 8: MONAI finds every required and optional property under its id."""
+    data = {"dataset_dir": str(dataset)}
+    small = {**SMALL, **data, "cache_dir": str(cache_dir), "run_dir": str(tmp_path / "r")}
+    assert workflow(["train.json"], "train", **small).check_properties() == []
+    both = ["train.json", "evaluate.json"]
+    measured = {key: value for key, value in small.items() if not key.startswith("network_def")}
+    assert workflow(both, "train", **measured, weights=str(weights)).check_properties() == []
+    inference = workflow(["inference.json"], "infer", **data, weights=str(weights))
+    assert inference.check_properties() == []
+    trainer = workflow(
+        ["train.json"], "train", **{**small, "max_iterations": 5, "run_dir": str(tmp_path / "s")}
+    )
+    assert trainer.max_epochs == 3
+    assert trainer.network_def.config.encoder == "tiny"
+
+
+def test_properties_are_checked_at_all(dataset: Path, weights: Path, tmp_path: Path) -> None:
+    """Checklist 8: without metadata the check fails."""
+    copy = tmp_path / "configs"
+    copy.mkdir()
+    (copy / "inference.json").write_text((CONFIGS / "inference.json").read_text())
+    made = ConfigWorkflow(
+        config_file=str(copy / "inference.json"),
+        logging_file=False,
+        workflow_type="infer",
+        dataset_dir=str(dataset),
+        weights=str(weights),
+    )
+    made.initialize()
+    with pytest.raises(KeyError, match="version"):
+        made.check_properties()
+
+
+def test_duplicate_keys_would_be_noticed(tmp_path: Path) -> None:
+    """Checklist 17: the switch that the fixture sets does what the tests rely on."""
+    twice = tmp_path / "twice.json"
+    twice.write_text('{"a": 1, "a": 2}')
+    with pytest.raises(ValueError, match="uplicate"):
+        ConfigParser.load_config_file(str(twice))
+
+
+def test_logging_conf(dataset: Path, tmp_path: Path, weights: Path) -> None:
+    """Checklist 16: MONAI refuses handlers that are not spelt in full; ours it accepts."""
+    text = (CONFIGS / "logging.conf").read_text()
+    bad = tmp_path / "logging.conf"
+    bad.write_text(text.replace("class=StreamHandler", "class=handlers.RotatingFileHandler"))
+    with pytest.raises(ValueError, match="handlers"):
+        monai.bundle.run(
+            run_id="run", config_file=str(CONFIGS / "inference.json"), logging_file=str(bad)
+        )
+
+
+def test_evaluation_needs_other_patients(
+    dataset: Path, cache_dir: Path, weights: Path, evaluation: list[str]
+) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(
+            evaluation,
+            "evaluate",
+            dataset_dir=str(dataset / "full_1mm" / "L067"),
+            cache_dir=str(cache_dir),
+            weights=str(weights),
+        )
+    assert "nothing to evaluate on" in our_error(caught.value).reason

@@ -1,0 +1,510 @@
+"""Using the bundle: evaluation and inference, and the programs that take MONAI bundles."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+import sys
+import types
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import monai.bundle
+import numpy as np
+import onnxruntime
+import pydicom
+import pytest
+import SimpleITK as sitk  # noqa: N813
+import torch
+from builders import make_series
+from bundle_runs import BUNDLE, CONFIGS, SMALL, our_error, run_bundle
+from monai.bundle import ConfigParser
+from monai.fl.client import MonaiAlgo
+from monai.fl.utils.exchange_object import ExchangeObject
+from monai.transforms import Compose
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+import ldct_clipdn
+from ldct_clipdn.core.denoiser import CLIPDenoiser, build_denoiser
+from ldct_clipdn.core.weights import load_denoiser, save_denoiser
+
+Train = Callable[..., Path]
+
+META = str(CONFIGS / "metadata.json")
+INFERENCE = str(CONFIGS / "inference.json")
+TINY = {"network_def#config#encoder": "tiny"}
+
+ignore = pytest.mark.filterwarnings
+
+
+def read_hu(path: Path) -> np.ndarray:
+    """Read HU by pydicom alone."""
+    header = pydicom.dcmread(path)
+    return header.pixel_array * float(header.RescaleSlope) + float(header.RescaleIntercept)
+
+
+def denoised(network: torch.nn.Module, hu: np.ndarray) -> np.ndarray:
+    """Denoise one slice by the network alone."""
+    unit = (np.clip(hu, -1024, 3072) + 1024) / 4096
+    with torch.no_grad():
+        out = network.eval()(torch.from_numpy(unit.astype(np.float32))[None, None])
+    return out[0, 0].numpy() * 4096.0 - 1024
+
+
+def test_evaluation_against_scikit_image(
+    dataset: Path, cache_dir: Path, weights: Path, evaluation: list[str], tmp_path: Path
+) -> None:
+    """Checklist 5 and 25: the real pairs, computed again with pydicom and scikit-image alone."""
+    run_bundle(
+        evaluation,
+        "evaluate",
+        dataset_dir=str(dataset),
+        cache_dir=str(cache_dir),
+        weights=str(weights),
+        output_dir=str(tmp_path / "out"),
+        device="cpu",
+    )
+    with (tmp_path / "out" / "slices.csv").open() as file:
+        found = [row for row in csv.DictReader(file) if row["set"] == "low_dose"]
+    network = load_denoiser(weights)
+    full = sorted((dataset / "full_1mm" / "L506").iterdir())
+    quarter = sorted((dataset / "quarter_1mm" / "L506").iterdir())
+    assert len(found) == len(full) == 3
+    for row, clean_path, noisy_path in zip(found, full, quarter, strict=True):
+        clean, noisy = read_hu(clean_path), read_hu(noisy_path)
+        result = denoised(network, noisy).clip(-1024, 3072)
+        for name, image in (("", result), ("input_", noisy)):
+            psnr = peak_signal_noise_ratio(clean, image, data_range=4096)
+            ssim = structural_similarity(
+                clean,
+                image,
+                data_range=4096,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+            )
+            assert float(row[f"{name}psnr"]) == pytest.approx(psnr, abs=1e-4)
+            assert float(row[f"{name}ssim"]) == pytest.approx(ssim, abs=1e-4)
+            rmse = np.sqrt(np.mean((clean - image) ** 2))
+            assert float(row[f"{name}rmse_hu"]) == pytest.approx(rmse, rel=1e-4)
+    with (tmp_path / "out" / "patients.csv").open() as file:
+        pairs, synthetic = csv.DictReader(file)
+    assert float(pairs["psnr"]) == pytest.approx(
+        np.mean([float(row["psnr"]) for row in found]), abs=1e-5
+    )
+    assert (synthetic["set"], synthetic["patient"], synthetic["slices"]) == (
+        "synthetic",
+        "L506",
+        "3",
+    )
+    assert 60 < float(synthetic["input_rmse_hu"]) < 80.3  # sigma 5, cut off below -1024 HU
+
+
+@pytest.fixture
+def marked(tmp_path: Path) -> Path:
+    """A series of 40 x 56 with a bright pixel at row 5, column 20, and padding."""
+    hu = np.full((2, 40, 56), 40.0)
+    hu[:, 5, 20] = 2500.0
+    make_series(
+        tmp_path / "in" / "P1" / "S2",
+        slices=2,
+        rows=40,
+        columns=56,
+        hu=hu,
+        padding=0,
+        spacing=("0.5", "0.8"),
+        positions=[(-10.0, 20.0, 3.0), (-10.0, 20.0, 5.0)],
+    )
+    return tmp_path / "in"
+
+
+def infer(source: Path, target: Path, **overrides: Any) -> list[Path]:
+    run_bundle(
+        "inference.json",
+        "inference",
+        dataset_dir=str(source),
+        output_dir=str(target),
+        device="cpu",
+        **overrides,
+    )
+    return sorted(target.rglob("*.nii.gz"))
+
+
+def test_inference_writes_each_slice_at_its_place(marked: Path, tmp_path: Path) -> None:
+    """Checklist 6: HU, rows and columns as in the file, geometry as SimpleITK reads it there."""
+    path = tmp_path / "identity.safetensors"
+    save_denoiser(
+        build_denoiser(encoder="tiny", encoder_training="scratch", start="identity"), path
+    )
+    outputs = infer(marked, tmp_path / "out", weights=str(path))
+    sources = sorted(marked.rglob("*.dcm"))
+    assert [one.relative_to(tmp_path / "out") for one in outputs] == [
+        one.relative_to(marked).with_name(f"{one.stem}_denoised.nii.gz") for one in sources
+    ]
+    for output, source in zip(outputs, sources, strict=True):
+        image, original = sitk.ReadImage(str(output)), sitk.ReadImage(str(source))
+        pixels = sitk.GetArrayFromImage(image)
+        assert pixels.shape == (1, 40, 56)
+        assert pixels.dtype == np.float32
+        row, column = np.unravel_index(pixels[0].argmax(), (40, 56))
+        assert (row, column) == (5, 20)
+        assert pixels[0, 20, 20] == pytest.approx(40, abs=0.5)
+        assert pixels[0, 0, 0] == pytest.approx(-1024, abs=0.5)
+        np.testing.assert_allclose(image.GetOrigin(), original.GetOrigin(), atol=1e-4)
+        np.testing.assert_allclose(image.GetSpacing()[:2], original.GetSpacing()[:2], atol=1e-5)
+        np.testing.assert_allclose(image.GetDirection(), original.GetDirection(), atol=1e-6)
+
+
+def test_inference_equals_the_network_alone(marked: Path, weights: Path, tmp_path: Path) -> None:
+    outputs = infer(marked, tmp_path / "out", weights=str(weights))
+    source = sorted(marked.rglob("*.dcm"))[0]
+    pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(outputs[0])))[0]
+    expected = denoised(load_denoiser(weights), np.maximum(read_hu(source), -1024))
+    np.testing.assert_allclose(pixels, expected, atol=1e-2)
+
+
+def test_inference_of_a_volume(weights: Path, tmp_path: Path) -> None:
+    """A NIfTI volume: one file per slice, at the place where the volume had it."""
+    volume = sitk.GetImageFromArray(
+        np.random.default_rng(0).normal(0, 200, (3, 32, 40)).astype("f4") - 300
+    )
+    volume.SetSpacing((0.7, 0.6, 2.5))
+    volume.SetOrigin((-12.0, 8.0, 100.0))
+    (tmp_path / "in").mkdir()
+    sitk.WriteImage(volume, str(tmp_path / "in" / "scan.nii.gz"))
+    outputs = infer(tmp_path / "in", tmp_path / "out", weights=str(weights))
+    assert [one.name for one in outputs] == [f"scan_{k:04d}_denoised.nii.gz" for k in range(3)]
+    network = load_denoiser(weights)
+    for index, output in enumerate(outputs):
+        image = sitk.ReadImage(str(output))
+        np.testing.assert_allclose(image.GetOrigin(), (-12.0, 8.0, 100.0 + 2.5 * index), atol=1e-4)
+        np.testing.assert_allclose(image.GetSpacing(), (0.7, 0.6, 2.5), atol=1e-5)
+        expected = denoised(network, sitk.GetArrayFromImage(volume)[index])
+        np.testing.assert_allclose(sitk.GetArrayFromImage(image)[0], expected, atol=1e-2)
+
+
+def test_inference_without_weights(
+    marked: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Checklist 6 as CI of bundles runs it; a missing file alone is an error."""
+    assert len(infer(marked, tmp_path / "out", weights="none", **TINY)) == 2
+    assert "No weights are loaded" in caplog.text
+    with pytest.raises(RuntimeError) as caught:
+        infer(marked, tmp_path / "out2")
+    assert "models/model.pt: there is no such weights file" in str(our_error(caught.value))
+    assert not (tmp_path / "out2").exists()
+
+
+def test_inference_of_nothing(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no CT")
+    with pytest.raises(RuntimeError) as caught:
+        infer(tmp_path, tmp_path / "out", weights=str(weights))
+    assert "there is no CT slice" in our_error(caught.value).reason
+
+
+def test_results_do_not_depend_on_itk(
+    marked: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checklist 22 as far as it goes without `itk`: a module of that name is never touched."""
+    without = infer(marked, tmp_path / "without", weights=str(weights))
+
+    class Untouchable(types.ModuleType):
+        def __getattribute__(self, name: str) -> Any:
+            if name.startswith("__"):
+                return super().__getattribute__(name)
+            raise AssertionError(f"itk.{name} was used")
+
+    monkeypatch.setitem(sys.modules, "itk", Untouchable("itk"))
+    with_itk = infer(marked, tmp_path / "with", weights=str(weights))
+    for one, other in zip(without, with_itk, strict=True):
+        assert np.array_equal(
+            sitk.GetArrayFromImage(sitk.ReadImage(str(one))),
+            sitk.GetArrayFromImage(sitk.ReadImage(str(other))),
+        )
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> tuple[Path, CLIPDenoiser]:
+    """A state dict as `weights export` writes it, and its network."""
+    network = build_denoiser(encoder="tiny", encoder_training="scratch")
+    save_denoiser(network, tmp_path / "model.pt")
+    return tmp_path / "model.pt", network.eval()
+
+
+def test_verify_net_in_out() -> None:
+    """Checklist 9, with the network as it ships."""
+    arguments = {"meta_file": META, "config_file": INFERENCE, "device": "cpu"}
+    monai.bundle.verify_net_in_out("network_def", n=2, **arguments)
+    with pytest.raises(ValueError, match="channel number"):
+        monai.bundle.verify_net_in_out(
+            "network_def",
+            **arguments,
+            **{"_meta_#network_data_format#outputs#pred#num_channels": 3},
+            **TINY,
+        )
+
+
+TENSOR = {
+    "type": "object",
+    "required": ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range"],
+    "properties": {
+        "num_channels": {"type": "integer"},
+        "spatial_shape": {"type": "array", "items": {"type": ["string", "integer"]}},
+        "value_range": {"type": "array", "items": {"type": "number"}},
+        "is_patch_data": {"type": "boolean"},
+        "channel_def": {"type": "object"},
+    },
+}
+TENSORS = {"type": "object", "additionalProperties": TENSOR}
+SPECIFIED = {
+    "type": "object",
+    "required": [
+        "schema",
+        "version",
+        "monai_version",
+        "pytorch_version",
+        "numpy_version",
+        "task",
+        "description",
+        "required_packages_version",
+        "authors",
+        "copyright",
+        "network_data_format",
+    ],
+    "additionalProperties": {"type": ["string", "object", "array"]},
+    "properties": {
+        "changelog": {"type": "object"},
+        "references": {"type": "array"},
+        "network_data_format": {
+            "type": "object",
+            "required": ["inputs", "outputs"],
+            "properties": {
+                "inputs": TENSORS,
+                "outputs": TENSORS,
+                "post_processed_outputs": TENSORS,
+            },
+        },
+    },
+}
+"""What MONAI's bundle specification demands, in our own words: its schema file is not at hand."""
+
+
+def test_verify_metadata(tmp_path: Path) -> None:
+    """Checklist 10."""
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps(SPECIFIED))
+    checked = {"filepath": str(schema), "hash_val": hashlib.sha256(schema.read_bytes()).hexdigest()}
+    monai.bundle.verify_metadata(meta_file=META, hash_type="sha256", **checked)
+    content = json.loads(Path(META).read_text())
+    del content["task"]
+    broken = tmp_path / "metadata.json"
+    broken.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="task"):
+        monai.bundle.verify_metadata(meta_file=str(broken), hash_type="sha256", **checked)
+    jsonschema.Draft202012Validator.check_schema(SPECIFIED)
+
+
+def test_metadata_tells_what_was_tested() -> None:
+    """Checklist 15: versions are those that these tests run with."""
+    meta = json.loads(Path(META).read_text())
+    assert meta["version"] in meta["changelog"]
+    required = meta["required_packages_version"]
+    assert required.pop("ldct_clipdn") == ldct_clipdn.__version__
+    named = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
+    for package, key in named.items():
+        assert "+" not in meta[key]
+        required[package] = meta[key]
+    assert {name: version(name).partition("+")[0] for name in required}.keys() == required.keys()
+    assert all(one.stat().st_size < 25e6 for one in BUNDLE.rglob("*.*") if "runs" not in one.parts)
+    # MONAI Deploy casts what is of type image to 8 bits
+    assert meta["network_data_format"]["outputs"]["pred"]["type"] != "image"
+
+
+@ignore(r"ignore:.torch\.jit\.\w+. is deprecated")
+@ignore("ignore::torch.jit.TracerWarning")
+def test_torchscript(exported: tuple[Path, CLIPDenoiser], tmp_path: Path) -> None:
+    """Checklist 11, by tracing: at the traced size and channels."""
+    path, network = exported
+    monai.bundle.ckpt_export(
+        "network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=str(path),
+        meta_file=META,
+        config_file=INFERENCE,
+        use_trace=True,
+        input_shape=[1, 1, 64, 64],
+        **TINY,
+    )
+    module = torch.jit.load(str(tmp_path / "model.ts"))
+    x = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        assert (module(x) - network(x)).abs().max() < 1e-5
+    parser, loaded = (
+        monai.bundle.load_bundle_config(str(tmp_path / "model.ts"), "inference.json"),
+        None,
+    )
+    assert parser["inferer"]["_target_"] == "ldct_clipdn.training.inferer.CTInferer"
+    assert loaded is None
+
+
+@ignore("ignore:The feature will be removed:DeprecationWarning")
+@ignore("ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning")
+@ignore("ignore::torch.jit.TracerWarning")
+def test_onnx(exported: tuple[Path, CLIPDenoiser], tmp_path: Path) -> None:
+    """Checklist 12: another batch and another size, multiples of 32."""
+    path, network = exported
+    axes = {0: "b", 2: "h", 3: "w"}
+    monai.bundle.onnx_export(
+        "network_def",
+        filepath=str(tmp_path / "model.onnx"),
+        ckpt_file=str(path),
+        meta_file=META,
+        config_file=INFERENCE,
+        use_trace=True,
+        input_shape=[2, 1, 64, 64],
+        converter_kwargs={
+            "input_names": ["image"],
+            "output_names": ["pred"],
+            "dynamic_axes": {"image": axes, "pred": axes},
+            "dynamo": False,  # the other exporter cannot solve what halving and doubling sizes asks
+        },
+        **TINY,
+    )
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    x = torch.rand(3, 1, 96, 128)
+    (found,) = session.run(None, {"image": x.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(found, network(x).numpy(), atol=1e-4)
+
+
+def test_load_by_monai(exported: tuple[Path, CLIPDenoiser], tmp_path: Path) -> None:
+    """Checklist 13: every tensor arrives; sockets are blocked in these tests."""
+    path, network = exported
+    shutil.copytree(
+        BUNDLE, tmp_path / "zoo" / BUNDLE.name, ignore=shutil.ignore_patterns("runs", "models")
+    )
+    (tmp_path / "zoo" / BUNDLE.name / "models").mkdir()
+    shutil.copy(path, tmp_path / "zoo" / BUNDLE.name / "models" / "model.pt")
+    loaded = monai.bundle.load(
+        BUNDLE.name,
+        bundle_dir=str(tmp_path / "zoo"),
+        workflow_type="inference",
+        device="cpu",
+        net_override={"config#encoder": "tiny"},
+    )
+    assert isinstance(loaded, CLIPDenoiser)
+    expected = network.state_dict()
+    assert loaded.state_dict().keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in loaded.state_dict().items())
+
+
+@ignore("ignore:No hash value provided:UserWarning")
+def test_download_from_a_zip(tmp_path: Path) -> None:
+    """Checklist 14."""
+    ignored = shutil.ignore_patterns("runs", "eval", "*.pt")
+    shutil.copytree(BUNDLE, tmp_path / "tree" / BUNDLE.name, ignore=ignored)
+    archive = shutil.make_archive(str(tmp_path / BUNDLE.name), "zip", tmp_path / "tree")
+    monai.bundle.download(
+        url=Path(archive).as_uri(), name=BUNDLE.name, bundle_dir=str(tmp_path / "d"), progress=False
+    )
+    names = [
+        sorted(
+            str(one.relative_to(root))
+            for root in [tmp_path / top / BUNDLE.name]
+            for one in root.rglob("*")
+        )
+        for top in ("tree", "d")
+    ]
+    assert names[0] == names[1]
+    assert "configs/train.json" in names[0]
+
+
+@ignore("ignore:executing the bundle config under:UserWarning")
+def test_federated_learning(
+    dataset: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checklist 23: two rounds; nothing of the frozen encoder moves."""
+    common = {
+        "dataset_dir": str(dataset),
+        "cache_dir": str(cache_dir),
+        "device": "cpu",
+    }
+    small = {key: value for key, value in SMALL.items() if key != "max_iterations"}
+    client = MonaiAlgo(
+        bundle_root=str(BUNDLE),
+        local_epochs=1,
+        train_kwargs={**common, **small, "run_dir": str(tmp_path / "run")},
+        eval_kwargs={
+            **common,
+            "weights": "none",
+            "network_def#otherwise#config#encoder": "tiny",
+            "output_dir": str(tmp_path / "e"),
+        },
+    )
+    client.initialize()
+    weights = {
+        name: value.numpy().copy() for name, value in client.trainer.network.state_dict().items()
+    }
+    for _ in range(2):
+        client.train(ExchangeObject(weights=weights))
+        changes = client.get_weights().weights
+        assert all(
+            not value.any() for name, value in changes.items() if name.startswith("encoder.")
+        )
+        assert any(value.any() for name, value in changes.items() if name.startswith("up_path."))
+        weights = {name: value + changes[name].numpy() for name, value in weights.items()}
+    measured = client.evaluate(ExchangeObject(weights=weights)).metrics
+    assert measured["val_psnr"] > 20
+    client.finalize()
+
+
+def test_monai_label(dataset: Path, train: Train, tmp_path: Path) -> None:
+    """Checklist 24: its overrides, with lists of its own that hold labels too."""
+    slices = sorted(str(one) for one in (dataset / "full_1mm" / "L096").iterdir())
+    items = [{"image": one, "label": one} for one in slices]
+    run_dir = train(
+        **{
+            "train#trainer#max_epochs": 1,
+            "train#dataset#data": items,
+            "validate#dataset#data": items[:1],
+            "train#dataloader#num_workers": 0,
+        }
+    )
+    assert torch.load(run_dir / "last.pt", weights_only=True)["settings"]["training_slices"] == 3
+    with (run_dir / "validation.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["patient"], row["slices"]) == ("unknown", "1")
+    assert float(row["input_rmse_hu"]) == pytest.approx(80.3, rel=0.2)
+
+
+def test_monai_deploy(weights: Path, marked: Path, tmp_path: Path) -> None:
+    """Checklist 24: its way with a bundle gives what the command line gives, within 1 HU."""
+    parser = ConfigParser()
+    parser.read_config(INFERENCE)
+    parser.update({"weights": str(weights), "device": "cpu"})
+
+    def without_files(key: str) -> Compose:
+        chain = parser[key]["transforms"]
+        names = ("LoadImage", "SaveImage")
+        kept = [one for one in chain if not any(name in one["_target_"] for name in names)]
+        assert 0 < len(kept) < len(chain)
+        return Compose([ConfigParser({"x": one}).get_parsed_content("x") for one in kept])
+
+    sources = sorted(marked.rglob("*.dcm"))
+    hu = np.stack([read_hu(one) for one in sources], axis=-1)
+    volume = hu.transpose(1, 0, 2).astype(np.float32)  # columns, rows, slices
+    image = without_files("preprocessing")({"image": volume})["image"]
+    assert image.shape == (1, 56, 40, 2)
+    network = load_denoiser(weights)
+    pred = parser.get_parsed_content("inferer")(image[None], network)
+    assert pred.shape == (1, 1, 56, 40, 2)
+    result = without_files("postprocessing")({"pred": pred[0]})["pred"].detach().numpy()[0]
+    by_command = infer(marked, tmp_path / "out", weights=str(weights))
+    for index, path in enumerate(by_command):
+        pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0]
+        assert np.abs(result[:, :, index].T - pixels).max() < 1
