@@ -1,4 +1,4 @@
-"""Hounsfield units: the network's range and the display windows. No other file does this arithmetic."""
+"""Hounsfield units: the network's range and the display windows; all their arithmetic is here."""
 
 from __future__ import annotations
 
@@ -146,4 +146,5 @@ def blend_weight(hu: NDArray[np.float32], hu_range: HURange) -> NDArray[np.float
     """
     below = 1 - (hu_range.low - hu) / FADE_BELOW_HU
     above = 1 - (hu - hu_range.high) / FADE_ABOVE_HU
-    return np.minimum(below, above).clip(0, 1).astype(np.float32)
+    weight: NDArray[np.float32] = np.minimum(below, above).clip(0, 1).astype(np.float32)
+    return weight
