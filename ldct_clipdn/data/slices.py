@@ -163,7 +163,7 @@ def read_frames(path: Path, doubts: dict[Path, str] | None = None) -> Iterator[N
     Yields
     ------
     numpy.ndarray
-        HU, float32 [H, W]; padding, and whatever lies below, is -1024: some scanners write a
+        HU, float32 [H, W]; padding, whatever lies below, and NaN are -1024: some scanners write a
         second padding that no tag names.
 
     Raises
@@ -172,9 +172,10 @@ def read_frames(path: Path, doubts: dict[Path, str] | None = None) -> Iterator[N
         When the file cannot be read.
     """
     low, high = np.inf, -np.inf
-    for hu in _frames(path):
+    for raw in _frames(path):
+        hu = np.fmax(raw, np.float32(AIR_HU))  # not maximum: of NaN, fmax makes air
         low, high = min(low, float(hu.min())), max(high, float(hu.max()))
-        yield np.maximum(hu, np.float32(AIR_HU))
+        yield hu
     if doubts is not None and is_volume(path) and (doubt := hu_doubt(low, high)):
         doubts[path] = doubt
 

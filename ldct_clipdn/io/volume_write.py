@@ -114,7 +114,8 @@ def _write_nifti(source: Volume, stored: NDArray[Any], path: Path) -> None:
         head = file.read(image.dataobj.offset)
     with ImageOpener(str(path), "wb") as file:
         file.write(head)
-        file.write(stored.tobytes(order="F"))
+        for plane in np.moveaxis(stored, -1, 0):
+            file.write(plane.tobytes(order="F"))
 
 
 def _write_itk(source: Volume, stored: NDArray[Any], path: Path) -> None:

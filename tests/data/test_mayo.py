@@ -181,6 +181,23 @@ def test_volumes_in_one_folder_are_patients_of_their_own(tmp_path: Path) -> None
         assert np.array_equal(sets.read(one["image"], one["frame"]), expected)
 
 
+def test_nan_and_what_lies_below_air_become_air(tmp_path: Path) -> None:
+    import SimpleITK
+
+    values = np.array([[[np.nan, -3024.0], [-1024.4, 40.4]]], np.float32)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(tmp_path / "case.nrrd"))
+    sets = training_sets(tmp_path, cache_dir=tmp_path / "cache")
+    assert sets.read(tmp_path / "case.nrrd").tolist() == [[-1024.0, -1024.0], [-1024.0, 40.0]]
+
+
+def test_one_file_is_a_data_set_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = make_mayo(tmp_path / "full_1mm" / "L067", "L067", "full")[1]
+    with caplog.at_level(logging.INFO):
+        sets = training_sets(path, cache_dir=tmp_path / "cache")
+    assert [(one["image"], one["patient"]) for one in sets.training] == [(str(path), "L067")]
+    assert "training: 1 slices of 1 patients; validation: 0 with synthetic noise" in caplog.text
+
+
 def test_volumes_in_several_folders_take_the_folder_as_patient(tmp_path: Path) -> None:
     import SimpleITK
 
@@ -254,6 +271,19 @@ def test_the_nearest_name_wins() -> None:
 
 
 # --- pairs -----------------------------------------------------------------------------------
+
+
+def test_a_spread_over_pairs_keeps_kernels_apart(tmp_path: Path) -> None:
+    make_series(tmp_path / "train", patient_id="T")
+    for kernel, places in (("B30f", range(0, 18, 2)), ("D45f", range(1, 5, 2))):
+        for dose in ("full", "quarter"):
+            make_mayo(
+                tmp_path / "val" / f"{dose}_{kernel}", "L192", dose, kernel=kernel, places=places
+            )
+    sets = training_sets(tmp_path / "train", tmp_path / "val", "L506", tmp_path / "cache", 5)
+    pairs = [one for one in sets.validation if one["set"] == "low_dose"]
+    assert Counter(one["kernel"] for one in pairs) == {"B30f": 3, "D45f": 2}
+    assert all(Path(one["low_dose"]).parent.name.endswith(one["kernel"]) for one in pairs)
 
 
 def test_kernels_and_thicknesses_never_mix(tmp_path: Path) -> None:
