@@ -19,8 +19,8 @@ from ldct_clipdn.errors import ConfigError, WeightsError
 __all__ = [
     "check_fit",
     "config_of",
-    "encoder_of",
     "encoder_state",
+    "fitting_encoder",
     "is_denoiser",
     "visual_tower",
     "without_unused_layer4",
@@ -178,8 +178,8 @@ def encoder_state(file: WeightsFile, config: DenoiserConfig) -> dict[str, Tensor
     return {name: value.to(expected[name].dtype) for name, value in state.items()}
 
 
-def encoder_of(file: WeightsFile) -> str:
-    """Say which encoder a file most likely holds.
+def fitting_encoder(file: WeightsFile) -> str:
+    """Say whose tensors a file holds exactly.
 
     Parameters
     ----------
@@ -189,14 +189,22 @@ def encoder_of(file: WeightsFile) -> str:
     Returns
     -------
     str
-        A key of `ENCODERS`, by the number of blocks; RN50 where none fits.
+        A key of `ENCODERS`.
 
     Raises
     ------
     WeightsError
-        When it holds no CLIP ResNet.
+        When it is no encoder's; says what does not fit the encoder that comes nearest.
     """
-    return (_encoders_like(visual_tower(file), "") or ["RN50"])[0]
+    for name in ENCODERS:
+        try:
+            encoder_state(file, DenoiserConfig(encoder=name))
+        except WeightsError:
+            continue
+        return name
+    nearest = (_encoders_like(visual_tower(file), "") or ["RN50"])[0]
+    encoder_state(file, DenoiserConfig(encoder=nearest))
+    return nearest
 
 
 def without_unused_layer4(

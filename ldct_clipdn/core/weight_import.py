@@ -10,8 +10,8 @@ from typing import Literal
 
 import torch
 
-from ldct_clipdn.core.denoiser import DenoiserConfig
-from ldct_clipdn.core.weight_checks import encoder_of, encoder_state, is_denoiser, visual_tower
+from ldct_clipdn.core.encoder import layout_of
+from ldct_clipdn.core.weight_checks import fitting_encoder, is_denoiser, visual_tower
 from ldct_clipdn.core.weight_files import (
     WeightsFile,
     file_sha256,
@@ -72,7 +72,7 @@ def identify_weights(weights: str | Path, *, trust_torchscript: bool = False) ->
     Raises
     ------
     WeightsError
-        When it is neither exactly a denoiser nor exactly a CLIP ResNet's visual encoder.
+        When it is neither exactly a denoiser nor exactly an encoder.
     """
     file = read_weights_file(find_weights(weights), trust_torchscript=trust_torchscript)
     known = (name for name, entry in known_weights().items() if entry["sha256"] == file.sha256)
@@ -80,9 +80,9 @@ def identify_weights(weights: str | Path, *, trust_torchscript: bool = False) ->
         kind: Literal["denoiser", "encoder"] = "denoiser"
         what = open_denoiser(file.path)[1].encoder
     else:
-        kind, encoder = "encoder", encoder_of(file)
-        encoder_state(file, DenoiserConfig(encoder=encoder))
-        what = f"visual encoder of a CLIP {encoder}"
+        kind, encoder = "encoder", fitting_encoder(file)
+        is_clips = layout_of(encoder).family in ("clip", "vit") and encoder != "tiny"
+        what = f"layout of {'CLIP ' if is_clips else ''}{encoder}"
     return WeightsReport(file.path, file.sha256, file.form, kind, what, next(known, ""))
 
 

@@ -10,9 +10,11 @@ import pytest
 import torch
 from clip_files import clip_like_module, clip_like_state
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from ldct_clipdn.core import weight_files, weight_import, weight_store
 from ldct_clipdn.core.denoiser import DenoiserConfig, build_denoiser
+from ldct_clipdn.core.encoders import make_encoder
 from ldct_clipdn.core.weights import ENCODER_VARIABLE, load_denoiser, read_encoder_weights
 from ldct_clipdn.training.checkpoint import RunState
 
@@ -54,9 +56,18 @@ def test_verify_says_what_a_denoiser_is(cli: Callable, weights: Path) -> None:
 
 
 def test_verify_says_what_an_encoder_is(cli: Callable, clip_file: Path) -> None:
-    assert (
-        "fits: encoder, visual encoder of a CLIP RN50\n" in cli("weights", "verify", clip_file).out
-    )
+    assert "fits: encoder, layout of CLIP RN50\n" in cli("weights", "verify", clip_file).out
+
+
+@pytest.mark.parametrize("encoder", ["MoCo-v3-RN50", "ImageNet-RN50v2", "tiny"])
+def test_verify_never_calls_clip_what_is_not(cli: Callable, tmp_path: Path, encoder: str) -> None:
+    layout = DenoiserConfig(encoder=encoder).layout
+    with torch.device("meta"):
+        expected = make_encoder(layout, with_f5=False, norm="frozen").state_dict()
+    state = {key: torch.zeros_like(value, device="cpu") for key, value in expected.items()}
+    save_file(state, tmp_path / "e.safetensors")
+    out = json.loads(cli("weights", "verify", tmp_path / "e.safetensors", "--json").out)
+    assert (out["kind"], out["what"]) == ("encoder", f"layout of {encoder}")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +237,7 @@ def test_fetch_checks_what_it_fetched(
     monkeypatch.setattr(open_clip.pretrained, "download_pretrained", download)
     done = cli("weights", "fetch", "openai", "--encoder", "RN50")
     assert done.code == 0
-    assert "visual encoder of a CLIP RN50" in done.out
+    assert "layout of CLIP RN50" in done.out
     assert str(asked[0]).endswith("/RN50.pt")
 
 
