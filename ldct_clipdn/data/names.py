@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-__all__ = ["Dose", "Traits", "dose_word", "header_traits", "mayo_patient", "path_traits"]
+__all__ = [
+    "Dose",
+    "Traits",
+    "dose_word",
+    "header_dose",
+    "header_traits",
+    "mayo_patient",
+    "path_traits",
+]
 
 Dose = Literal["normal", "low"]
 
@@ -84,17 +92,32 @@ def header_traits(header: Dataset, parts: Sequence[str]) -> Traits:
         From the tags; from the names what these do not say.
     """
     named = path_traits(parts)
-    name, described = text(header, "PatientName"), text(header, "SeriesDescription")
-    mayo = MAYO_NAME.match(name)
+    mayo = MAYO_NAME.match(text(header, "PatientName"))
     patient_id = text(header, "PatientID")
     known = "" if _is_nobody(patient_id) else patient_id
     thickness = number(header, "SliceThickness")
     return Traits(
         patient=mayo[1] if mayo else known or named.patient,
-        dose=_mayo_dose(name) or dose_word(described) or named.dose,
+        dose=header_dose(header) or named.dose,
         kernel=text(header, "ConvolutionKernel") or named.kernel,
         thickness_mm=named.thickness_mm if thickness is None else thickness,
     )
+
+
+def header_dose(header: Dataset) -> Dose | None:
+    """Read the dose off PatientName or SeriesDescription.
+
+    Parameters
+    ----------
+    header
+        The image's header.
+
+    Returns
+    -------
+    str or None
+        `normal`, `low`, or None where neither says it.
+    """
+    return _mayo_dose(text(header, "PatientName")) or dose_word(text(header, "SeriesDescription"))
 
 
 def path_traits(parts: Sequence[str]) -> Traits:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from ldct_clipdn.ct.hu import AIR_HU, HURange
-from ldct_clipdn.data.names import Dose, header_traits, mayo_patient, path_traits
+from ldct_clipdn.data.names import Dose, header_dose, header_traits, mayo_patient, path_traits
 from ldct_clipdn.errors import DataError, ReadError
+from ldct_clipdn.io.accept import admitted
 from ldct_clipdn.io.attributes import number
 from ldct_clipdn.io.dicom_read import read_header, read_slice
 from ldct_clipdn.io.find import find_series
@@ -35,6 +36,8 @@ PREPARED_RANGE: Final = HURange(-1024.0, 3072.0)
 
 PREPARED_LIMIT: Final = 8.0
 """No HU, metal included, goes beyond this on that scale."""
+
+DERIVED: Final = frozenset({"derived"})
 
 PROJECTIONS: Final = "projections"
 """In the name of a TCIA folder: some 30,000 files of raw measurements per patient, no images."""
@@ -140,8 +143,13 @@ def find_slices(root: Path | str) -> FoundSlices:
         if isinstance(part, Unused):
             unused.append(part)
             continue
-        found = find_series(part)
-        slices += [one for scan in found for one in _dicom_slices(root, scan)]
+        found = find_series(part, admit=DERIVED)
+        for scan in found:
+            reason = _objection(scan)
+            if reason:
+                unused += [Unused(one.path, "skipped", reason) for one in scan.instances]
+            else:
+                slices += _dicom_slices(root, scan)
         others += found.unused
     volumes = [one.path for one in others if is_volume(one.path)]
     for other in others:
@@ -232,6 +240,13 @@ def _has_projections(root: Path) -> bool:
         for _, names, _ in os.walk(root, followlinks=True)
         for name in names
     )
+
+
+def _objection(scan: Scan) -> str:
+    """Refuse what was derived, unless its header names a dose: inserted noise is derived too."""
+    header = scan.instances[0].header
+    reasons = admitted(header, DERIVED)
+    return "" if not reasons or header_dose(header) else reasons[0]
 
 
 def _dicom_slices(root: Path, scan: Scan) -> Iterator[CTSlice]:

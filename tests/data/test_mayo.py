@@ -100,6 +100,22 @@ def test_tags_alone_say_patient_and_dose_and_come_before_names(tmp_path: Path) -
     }
 
 
+def test_derived_images_count_where_the_header_names_a_dose(tmp_path: Path) -> None:
+    kind = ("DERIVED", "PRIMARY", "AXIAL")
+    for number, description in enumerate(("Low Dose Images", "Full dose images", "Denoised 2 mm")):
+        make_series(
+            tmp_path / str(number),
+            patient_id="C004",
+            image_type=kind,
+            series_description=description,
+            series_uid=f"1.2.{number}",
+        )
+    found = find_slices(tmp_path)
+    assert Counter(one.dose for one in found.slices) == {"low": 3, "normal": 3}
+    assert {one.path.parent.name for one in found.unused} == {"2"}
+    assert {one.reason for one in found.unused} == {"a derived image (DERIVED/PRIMARY/AXIAL)"}
+
+
 def test_prepared_slices_pair_by_their_number_and_come_back_in_hu(tmp_path: Path) -> None:
     make_prepared(tmp_path / "npy", "L067", range(11), "target")
     make_prepared(tmp_path / "npy", "L506", (2, 10), "target")
