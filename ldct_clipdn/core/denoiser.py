@@ -103,6 +103,12 @@ class DenoiserConfig:
             "random where use_image is false: there is no image to pass through",
         )
         _require(
+            self.start == "random" or self.layout.width >= self.in_channels,
+            "start",
+            self.start,
+            f"random with width {self.layout.width}, which has no room for the image's channels",
+        )
+        _require(
             self.decoder == "conv" or self.start == "random",
             "start",
             self.start,

@@ -7,7 +7,8 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -146,9 +147,9 @@ class RunState:
         score
             Higher is better; None where nothing was measured, and then the newest is kept.
         """
-        if score is not None and score <= self.best:
-            return
         if score is not None:
+            if not score > self.best:  # nor is one that is no number
+                return
             self.best = score
         self._write(self.best_path, iteration)
 
@@ -186,7 +187,7 @@ class RunState:
     def _read_last(self) -> dict[str, Any]:
         try:
             saved = torch.load(self.last_path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError) as error:
+        except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
             raise WeightsError(
                 "the checkpoint is damaged",
                 path=self.last_path,
@@ -207,7 +208,8 @@ def denoiser_in(network: nn.Module) -> CLIPDenoiser:
     Parameters
     ----------
     network
-        A denoiser, or DistributedDataParallel around one.
+        A denoiser, or DistributedDataParallel around one. A network that is compared with ours
+        passes too, if it says what it is: it has a `config` with `to_dict`.
 
     Returns
     -------
@@ -220,12 +222,12 @@ def denoiser_in(network: nn.Module) -> CLIPDenoiser:
         When it is another network.
     """
     inner = getattr(network, "module", network)
-    if not isinstance(inner, CLIPDenoiser):
+    if not hasattr(getattr(inner, "config", None), "to_dict"):
         raise ConfigError(
             f"the network is a {type(inner).__name__}, not a CLIPDenoiser",
             remedy="Set network_def to ldct_clipdn.core.denoiser.build_denoiser",
         )
-    return inner
+    return cast("CLIPDenoiser", inner)
 
 
 def _origin() -> dict[str, str]:

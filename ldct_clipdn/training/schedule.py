@@ -80,7 +80,7 @@ def moving_average(network: CLIPDenoiser, decay: float) -> AveragedModel:
     return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
-def cosine_schedule(optimizer: AdamW, iterations: int) -> LambdaLR:
+def cosine_schedule(optimizer: AdamW, iterations: int, hold: int = 0) -> LambdaLR:
     """Fall from the first rate to 1e-6 along half a cosine, one step per iteration.
 
     Parameters
@@ -89,6 +89,9 @@ def cosine_schedule(optimizer: AdamW, iterations: int) -> LambdaLR:
         Its present rate is the first.
     iterations
         Length of the training; after it the rate stays at its end.
+    hold
+        Steps before the fall begins; the published natural-image trainings hold 92,000 of 300,000
+        (PROTOCOL.md 4.2).
 
     Returns
     -------
@@ -98,7 +101,8 @@ def cosine_schedule(optimizer: AdamW, iterations: int) -> LambdaLR:
     first = float(optimizer.param_groups[0]["lr"])
 
     def share(step: int) -> float:
-        wave = 0.5 * (1 + math.cos(math.pi * min(step, iterations) / iterations))
+        fallen = max(min(step, iterations) - hold, 0) / (iterations - hold)
+        wave = 0.5 * (1 + math.cos(math.pi * fallen))
         return (FINAL_RATE + (first - FINAL_RATE) * wave) / first
 
     return LambdaLR(optimizer, share)

@@ -225,7 +225,9 @@ def _end_exactly_at(trainer: SupervisedTrainer, iterations: int) -> None:
 
 
 def _reseed_augmentation(trainer: SupervisedTrainer, state: RunState) -> None:
-    augment: FeatureAugmentation = denoiser_in(state.network).augment
+    augment = getattr(denoiser_in(state.network), "augment", None)
+    if not isinstance(augment, FeatureAugmentation):  # a network that ours is compared with
+        return
     seed, rank = int(state.settings["seed"]), dist.get_rank() if _is_distributed() else 0
 
     def reseed(engine: SupervisedTrainer) -> None:

@@ -7,8 +7,8 @@ import importlib
 
 __all__ = ["add_parser"]
 
-TABLES = ("synthetic", "photographs", "efficiency")
-"""One module of this folder per table or family of tables; each offers `add_parser(subparsers)` and `run(args)`."""
+TABLES = ("synthetic", "photographs", "efficiency", "ablation")
+"""One module of this folder per table or family of tables; each offers `add_parser(subparsers)`."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ldct_clipdn.cli.options import print_json
 
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from ldct_clipdn.bench.experiment import Progress, RunSettings
     from ldct_clipdn.bench.methods import Method
     from ldct_clipdn.bench.tables import Table
+    from ldct_clipdn.core.noise import Noise
 
 __all__ = [
+    "add_noise_option",
     "add_picture_options",
+    "add_run_options",
     "methods_of",
+    "noises_of",
     "print_table",
     "progress_bar",
     "settings_of",
@@ -28,14 +32,14 @@ __all__ = [
 
 
 def add_picture_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every table over sets of pictures.
+    """Add the options of every table in which methods are compared on sets of pictures.
 
     Parameters
     ----------
     parser
         The table's parser.
     """
-    parser.add_argument("sets", metavar="SET", nargs="+", type=Path, help="folder of a test set")
+    add_run_options(parser)
     parser.add_argument(
         "--weights",
         action="append",
@@ -51,9 +55,24 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         help="noisy, tv, nlm, tv:STRENGTH, nlm:STRENGTH, dncnn:FILE, restormer:FILE or "
         "python:MODULE:NAME; may be given more than once",
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder")
     parser.add_argument(
         "--validation", type=Path, metavar="DIR", help="pictures on which tv and nlm are adjusted"
+    )
+
+
+def add_run_options(parser: argparse.ArgumentParser, *, sets: Literal["+", "*"] = "+") -> None:
+    """Add the options that say on what, where and how a table is computed.
+
+    Parameters
+    ----------
+    parser
+        The table's parser.
+    sets
+        How many sets must be given, as argparse has it.
+    """
+    parser.add_argument("sets", metavar="SET", nargs=sets, type=Path, help="folder of a test set")
+    parser.add_argument(
+        "--out", required=sets == "+", type=Path, metavar="DIR", help="output folder"
     )
     parser.add_argument("--crop", type=int, metavar="N", help="keep N x N pixels of the middle")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pictures of a set")
@@ -61,6 +80,54 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="pictures at once")
     parser.add_argument("--resume", action="store_true", help="go on with what is in DIR")
+
+
+def add_noise_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses noises.
+
+    Parameters
+    ----------
+    parser
+        The table's parser.
+    """
+    parser.add_argument(
+        "--noise",
+        action="append",
+        metavar="KIND[:LEVEL]",
+        help="gaussian, spatial_gaussian, poisson, speckle or salt_pepper, at one level or at the "
+        "paper's three; may be given more than once; all of the table's unless given",
+    )
+
+
+def noises_of(names: list[str] | None, otherwise: Sequence[Noise]) -> list[Noise]:
+    """Read which noises are meant.
+
+    Parameters
+    ----------
+    names
+        Kinds, or kinds with levels; None for none given.
+    otherwise
+        Taken where none is given.
+
+    Returns
+    -------
+    list of Noise
+        A kind alone gives the paper's three levels.
+
+    Raises
+    ------
+    ConfigError
+        When one names no noise.
+    """
+    from ldct_clipdn.core.noise import KINDS, PAPER_NOISES, Noise
+
+    if names is None:
+        return list(otherwise)
+    chosen: list[Noise] = []
+    for name in names:
+        of_kind = [noise for noise in PAPER_NOISES if noise.kind == name]
+        chosen += of_kind if name in KINDS else [Noise.parse(name)]
+    return chosen
 
 
 def settings_of(args: argparse.Namespace) -> RunSettings:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ldct_clipdn.cli.benchmark.pictures import (
+    add_noise_option,
     add_picture_options,
     methods_of,
+    noises_of,
     print_table,
     progress_bar,
     settings_of,
 )
 from ldct_clipdn.cli.options import add_command
-
-if TYPE_CHECKING:
-    from ldct_clipdn.core.noise import Noise
 
 __all__ = ["add_parser", "run"]
 
@@ -35,13 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """
     parser = add_command(subparsers, "synthetic", run, "synthetic noise", DESCRIPTION)
     add_picture_options(parser)
-    parser.add_argument(
-        "--noise",
-        action="append",
-        metavar="KIND[:LEVEL]",
-        help="gaussian, spatial_gaussian, poisson, speckle or salt_pepper, at one level or at the "
-        "paper's three; may be given more than once; all unless given",
-    )
+    add_noise_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from ldct_clipdn.bench.experiment import image_set
     from ldct_clipdn.bench.synthetic import run_synthetic
+    from ldct_clipdn.core.noise import PAPER_NOISES
 
     settings = settings_of(args)
     with progress_bar(args) as progress:
@@ -67,21 +61,9 @@ def run(args: argparse.Namespace) -> int:
             methods_of(args, settings.device),
             args.out,
             settings,
-            noises=_noises(args.noise),
+            noises=noises_of(args.noise, PAPER_NOISES),
             resume=args.resume,
             progress=progress,
         )
     print_table(table, args)
     return 0
-
-
-def _noises(names: list[str] | None) -> list[Noise]:
-    from ldct_clipdn.core.noise import KINDS, PAPER_NOISES, Noise
-
-    if names is None:
-        return list(PAPER_NOISES)
-    chosen: list[Noise] = []
-    for name in names:
-        of_kind = [noise for noise in PAPER_NOISES if noise.kind == name]
-        chosen += of_kind if name in KINDS else [Noise.parse(name)]
-    return chosen

@@ -1,0 +1,169 @@
+"""The bundle of natural images: its overlays on the CT bundle's training, run for a few steps."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import monai.bundle
+import numpy as np
+import pytest
+import torch
+from bundle_runs import our_error
+from natural_images import save_pairs, save_pictures
+
+from ldct_clipdn.bench.peers import load_peer
+from ldct_clipdn.core.weights import load_denoiser
+from ldct_clipdn.data.natural import read_rgb
+from ldct_clipdn.data.picture_training import (
+    CameraNoise,
+    JoinPaird,
+    LoadPictured,
+    SplitPaird,
+    picture_noise_named,
+    picture_sets,
+)
+from ldct_clipdn.data.transforms import TurnOrFlipd
+from ldct_clipdn.errors import ConfigError
+from ldct_clipdn.training.schedule import cosine_schedule
+
+CONFIGS = Path(__file__).parents[2] / "bundles" / "image_clip_denoising" / "configs"
+
+SMALL: dict[str, Any] = {
+    "encoder_weights": "none",
+    "network_def#width": 4,
+    "start": "identity",
+    "crop_size": 32,
+    "batch_size": 2,
+    "num_workers": 0,
+    "max_iterations": 4,
+    "validation_interval": 2,
+    "device": "cpu",
+}
+
+
+def train(run_dir: Path, *overlays: str, **settings: Any) -> Path:
+    names = ("base.json", "train.json", *overlays)
+    monai.bundle.run(
+        run_id="training",
+        config_file=[str(CONFIGS / name) for name in names],
+        logging_file=False,
+        run_dir=str(run_dir),
+        **{**SMALL, **settings},
+    )
+    return run_dir / "last.pt"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_pictures(tmp_path_factory.mktemp("data") / "train", 3, 40, 48)
+
+
+def test_synthetic_training_leaves_a_denoiser_and_its_curve(pictures, tmp_path):
+    last = train(
+        tmp_path / "run", **{"network_def#encoder": "tiny"},
+        dataset_dir=str(pictures), validation_dir=str(pictures), validation_slices=2,
+    )  # fmt: skip
+    model = load_denoiser(last)
+    assert (model.config.in_channels, model.config.encoder) == (3, "tiny")
+    rows = list(csv.DictReader((tmp_path / "run/validation.csv").read_text().splitlines()))
+    assert [(row["iteration"], row["pictures"]) for row in rows] == [("2", "2"), ("4", "2")]
+    # validation noise is of sigma 50, as published: 14.2 dB before limiting
+    assert 14 < float(rows[0]["input_psnr"]) < 16
+
+
+@pytest.mark.parametrize(
+    ("overlay", "settings"),
+    [
+        ("ablation.json", {"variant": "imagenet"}),
+        ("ablation.json", {"variant": "restormer_decoder"}),
+        ("srgb.json", {"network_def#encoder": "tiny"}),
+        ("plain_cosine.json", {"network_def#encoder": "tiny"}),
+    ],
+)
+def test_overlays_train(pictures, tmp_path, overlay, settings):
+    last = train(
+        tmp_path / "run", overlay, dataset_dir=str(pictures), max_iterations=1,
+        validation_interval=1, **settings,
+    )  # fmt: skip
+    saved = torch.load(last, weights_only=True)
+    assert saved["step"] == 1
+    assert load_denoiser(last).config.in_channels == 3
+    if overlay == "srgb.json":
+        assert (saved["settings"]["noise"], saved["settings"]["gamma"]) == ("camera", 0.05)
+
+
+def test_deraining_learns_from_pairs(tmp_path):
+    folder = save_pairs(tmp_path / "Rain100L", 3)
+    last = train(
+        tmp_path / "run", "deraining.json", dataset_dir=str(folder), validation_dir=str(folder),
+        **{"network_def#encoder": "tiny"},
+    )  # fmt: skip
+    assert last.is_file()
+    (row, *_) = csv.DictReader((tmp_path / "run/validation.csv").read_text().splitlines())
+    assert float(row["input_psnr"]) == pytest.approx(20, abs=1)  # the pairs' own noise, of 0.1
+
+
+@pytest.mark.parametrize("peer", ["dncnn", "restormer"])
+def test_peers_train_under_the_same_protocol(pictures, tmp_path, peer):
+    last = train(
+        tmp_path / "run", f"{peer}.json", dataset_dir=str(pictures),
+        **{"network_def#width": 8}, max_iterations=1, validation_interval=1,
+    )  # fmt: skip
+    network = load_peer(last)
+    assert network.config.peer == peer
+    assert network(torch.rand(1, 3, 40, 40)).shape == (1, 3, 40, 40)
+
+
+def test_pairs_are_cropped_and_turned_together(tmp_path):
+    folder = save_pairs(tmp_path / "pairs", 1)
+    (item,) = picture_sets(folder, pairs=True).training
+    loaded = JoinPaird("image")(LoadPictured(["image", "low_dose"])(item))
+    turn = TurnOrFlipd("image")
+    turn.set_random_state(seed=3)
+    split = SplitPaird("image")(turn(loaded))
+    alone = TurnOrFlipd("image")
+    alone.set_random_state(seed=3)
+    noisy = read_rgb(folder / "0_real.png").float() / 255
+    assert torch.equal(split["low_dose"], alone({"image": noisy})["image"])
+    assert split["image"].shape == split["low_dose"].shape
+
+
+def test_camera_noise_follows_its_seed():
+    image = torch.rand(3, 16, 16)
+    noise = CameraNoise()
+    draws = []
+    for seed in (1, 1, 2):
+        noise.set_random_state(seed=seed)
+        draws.append(noise(image))
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+def test_what_cannot_train_is_refused(pictures, tmp_path):
+    with pytest.raises(ConfigError, match="no training noise 'ct'"):
+        picture_noise_named("ct", 15)
+    with pytest.raises(ConfigError, match="--dataset_dir"):
+        picture_sets(None)
+    with pytest.raises(RuntimeError) as caught:
+        train(tmp_path / "run", dataset_dir=str(pictures), sigmaa=3)
+    assert "no such setting: --sigmaa" in str(our_error(caught.value))
+
+
+def test_published_learning_rates():
+    # PROTOCOL.md 4.2, measured with the published classes
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=3e-4)
+    rate = cosine_schedule(optimizer, 300_000, hold=92_000).lr_lambdas[0]
+    printed = {1: 3e-4, 92000: 3e-4, 92001: 3e-4, 92002: 2.99999999829829e-4,
+               144001: 2.5621246e-4, 196001: 1.505e-4, 248001: 4.4787536e-5,
+               300000: 1.000000017e-6}  # fmt: skip
+    for iteration, expected in printed.items():
+        assert 3e-4 * rate(iteration - 1) == pytest.approx(expected, rel=2e-8)
+    assert round(0.3066666666666667 * 300_000) == 92_000
+
+
+def test_base_config_is_the_ct_bundles():
+    ours, theirs = CONFIGS / "base.json", CONFIGS.parents[1] / "ldct_clip_denoising/configs"
+    assert ours.read_bytes() == (theirs / "train.json").read_bytes()
+    assert np.all([path.exists() for path in CONFIGS.iterdir()])  # no link leads nowhere
