@@ -1,0 +1,148 @@
+"""What a run keeps: whole or not at all, refused when it is another's, readable without trust."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from ldct_clipdn.core.denoiser import build_denoiser
+from ldct_clipdn.core.weights import load_denoiser
+from ldct_clipdn.data.positions import PositionSampler
+from ldct_clipdn.errors import ConfigError, WeightsError
+from ldct_clipdn.training.checkpoint import RunState, denoiser_in
+from ldct_clipdn.training.schedule import build_optimizer, cosine_schedule
+
+
+def make_state(run_dir: Path, **changes: Any) -> RunState:
+    network = build_denoiser(encoder="tiny", encoder_training="scratch")
+    optimizer = build_optimizer(network, 1e-3)
+    run_dir.mkdir(exist_ok=True)
+    settings = {"seed": 1, "sigma": 5, "network": network.config.to_dict()}
+    values: dict[str, Any] = {
+        "run_dir": str(run_dir),
+        "network": network,
+        "optimizer": optimizer,
+        "scheduler": cosine_schedule(optimizer, 10),
+        "sampler": PositionSampler(4, batch_size=2, iterations=10, seed=1),
+        "settings": settings,
+        **changes,
+    }
+    return RunState(**values)
+
+
+def make_trainer() -> Engine:
+    trainer = Engine(lambda *_: None)
+    trainer.state.epoch_length, trainer.state.max_epochs = 5, 2
+    return trainer
+
+
+def step(state: RunState) -> None:
+    image = torch.rand(1, 1, 32, 32)
+    state.network(image).square().mean().backward()
+    state.optimizer.step()
+    state.scheduler.step()
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    step(state)
+    state.save_last(7)
+    other = make_state(tmp_path, resume=True)
+    trainer = make_trainer()
+    assert other.restore(trainer) == 7
+    assert (trainer.state.iteration, trainer.state.epoch) == (7, 1)
+    assert other.sampler.start_iteration == 7
+    saved, found = state.network.state_dict(), other.network.state_dict()
+    assert all(torch.equal(saved[name], found[name]) for name in saved)
+    assert other.optimizer.param_groups[0]["lr"] == state.optimizer.param_groups[0]["lr"] < 1e-3
+    moments = [one["exp_avg"] for one in other.optimizer.state.values()]
+    assert moments
+    assert any(one.any() for one in moments)
+
+
+def test_a_new_run_reads_nothing(tmp_path: Path) -> None:
+    (tmp_path / "last.pt").write_bytes(b"anything")
+    assert make_state(tmp_path).restore(make_trainer()) == 0
+
+
+def test_the_best_is_kept(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    for iteration, score in enumerate((30.0, 29.0, 31.0, 31.0, float("nan"))):
+        state.save_best(iteration, score)
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["step"] == 2
+    state.save_last(5)
+    resumed = make_state(tmp_path, resume=True)
+    resumed.restore(make_trainer())
+    resumed.save_best(6, 30.5)
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["step"] == 2
+
+
+def test_without_a_score_the_newest_is_the_best(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    state.save_best(1, None)
+    state.save_best(2, None)
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["step"] == 2
+
+
+def test_both_files_load_as_denoisers(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    state.save_last(3)
+    loaded = load_denoiser(tmp_path / "last.pt")
+    assert loaded.config == denoiser_in(state.network).config
+    x = torch.rand(1, 1, 20, 20)
+    with torch.no_grad():
+        assert torch.equal(loaded(x), state.network.eval()(x))
+    versions = torch.load(tmp_path / "last.pt", weights_only=True)["origin"]
+    assert set(versions) == {"ldct_clipdn", "torch", "numpy", "python"}
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "other"])
+def test_a_damaged_file_is_one_clear_error(damage: str, tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    state.save_last(3)
+    path = tmp_path / "last.pt"
+    content = path.read_bytes()
+    path.write_bytes(
+        {"cut": content[: len(content) // 2], "empty": b"", "text": b"weights"}.get(damage, b"")
+    )
+    if damage == "other":
+        torch.save({"model": {}}, path)
+    with pytest.raises(WeightsError) as caught:
+        make_state(tmp_path, resume=True).restore(make_trainer())
+    assert caught.value.path == path
+    assert caught.value.remedy
+
+
+def test_other_settings_are_named(tmp_path: Path) -> None:
+    make_state(tmp_path).save_last(3)
+    changed = make_state(tmp_path, resume=True, settings={"seed": 2, "sigma": 5, "network": {}})
+    with pytest.raises(ConfigError) as caught:
+        changed.restore(make_trainer())
+    assert "seed was 1, now 2" in caught.value.reason
+    assert "sigma" not in caught.value.reason
+
+
+def test_a_full_disk_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = make_state(tmp_path)
+    state.save_last(3)
+    before = (tmp_path / "last.pt").read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    step(state)
+    with pytest.raises(WeightsError, match="No space left"):
+        state.save_last(4)
+    assert (tmp_path / "last.pt").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_network_of_another_kind() -> None:
+    with pytest.raises(ConfigError, match="Linear"):
+        denoiser_in(torch.nn.Linear(1, 1))

@@ -1,0 +1,57 @@
+"""What is checked before a run, outside of any bundle."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from ldct_clipdn.errors import ConfigError
+from ldct_clipdn.training import setup
+
+
+def test_our_errors_end_a_process_with_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_on = []
+    monkeypatch.setattr(sys, "excepthook", lambda *error: passed_on.append(error[1]))
+    setup.report_errors_plainly()
+    ours = ConfigError("no", path=Path("file"), remedy="Do")
+    wrapped = RuntimeError("Failed to evaluate")
+    wrapped.__cause__ = ours
+    sys.excepthook(RuntimeError, wrapped, None)
+    assert capsys.readouterr().err == "ldct_clipdn: file: no. Do\n"
+    bug = ValueError("a bug")
+    sys.excepthook(ValueError, bug, None)
+    assert passed_on == [bug]
+
+
+def test_settings_are_checked_in_a_bundle_alone() -> None:
+    with pytest.raises(ConfigError, match="while a MONAI bundle runs"):
+        setup.check_overrides()
+    assert setup.find_bundle_root() == "."
+
+
+def test_names_of_runs_are_new(tmp_path: Path) -> None:
+    first = Path(setup.default_run_dir(str(tmp_path)))
+    assert first.parent == tmp_path / "runs"
+    first.mkdir(parents=True)
+    assert Path(setup.default_run_dir(str(tmp_path))) != first
+
+
+def test_folders_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be made") as caught:
+        setup.claim_run_dir(str(tmp_path / "file" / "run"), resume=False)
+    assert "--run_dir" in caught.value.remedy
+    assert setup.claim_run_dir(str(tmp_path / "new" / "run"), resume=False).is_dir()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_a_link_to_a_folder_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    assert setup.claim_run_dir(str(tmp_path / "link" / "run"), resume=False).is_dir()
+    assert (tmp_path / "disk" / "run").is_dir()
