@@ -20,6 +20,7 @@ from ldct_clipdn.errors import DataError, ReadError
 from ldct_clipdn.io.accept import is_ct
 from ldct_clipdn.io.attributes import number, text
 from ldct_clipdn.io.dicom_read import is_dicom, read_header, read_slice
+from ldct_clipdn.io.frames import is_multiframe, split_frames
 from ldct_clipdn.io.geometry import along_normal
 from ldct_clipdn.io.scan import Instance
 from ldct_clipdn.io.volumes import Volume, is_volume, open_volume, stem_and_suffix
@@ -170,8 +171,7 @@ def _look(path: Path, role: Role, prepared: bool) -> _Side:
 
 
 def _dicom_slices(path: Path, files: Sequence[Path]) -> Iterator[_Slice]:
-    instances = [Instance(one, read_header(one)) for one in files]
-    instances = [one for one in instances if is_ct(one.header)]
+    instances = [one for file in files for one in _instances(file) if is_ct(one.header)]
     series = {text(one.header, "SeriesInstanceUID"): one.path.parent for one in instances}
     if len(series) != 1:
         folders = ", ".join(sorted({str(one) for one in series.values()})[:NAMES_SHOWN])
@@ -182,8 +182,15 @@ def _dicom_slices(path: Path, files: Sequence[Path]) -> Iterator[_Slice]:
         )
     for one in instances:
         label = text(one.header, "InstanceNumber") or one.path.name
+        label += "" if one.frame is None else f"[{one.frame}]"
         place, count = along_normal(one.header), number(one.header, "InstanceNumber")
         yield _Slice(label, (one.path.name, 0), partial(_read_dicom, one), place, count)
+
+
+def _instances(path: Path) -> tuple[Instance, ...]:
+    """Read the header of a file's one image, or of each frame of an Enhanced CT image."""
+    header = read_header(path)
+    return split_frames(path, header) if is_multiframe(header) else (Instance(path, header),)
 
 
 def _read_dicom(instance: Instance) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from builders import edit, make_series
 
@@ -95,6 +96,19 @@ def test_what_is_no_ct_does_not_count(tmp_path: Path) -> None:
     result = series(tmp_path / "a", 1)
     make_series(result / "mr", slices=1, extra={"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4"})
     assert len(find_pairs(result, series(tmp_path / "b", 1))) == 1
+
+
+@pytest.mark.data
+def test_frames_of_enhanced_ct_are_slices(data: Path) -> None:
+    path = data / "quirks" / "made_ct_enhanced_perframe_rescale.dcm"
+    ds = pydicom.dcmread(path)
+    pairs = find_pairs(path, path)
+    assert len(pairs) == ds.NumberOfFrames > 1
+    by_name = {one.name: one.result() for one in pairs}
+    for index, group in enumerate(ds.PerFrameFunctionalGroupsSequence):
+        (rescale,) = group.PixelValueTransformationSequence
+        hu = ds.pixel_array[index] * rescale.RescaleSlope + rescale.RescaleIntercept
+        np.testing.assert_allclose(by_name[f"{ds.InstanceNumber}[{index}]"], hu, rtol=1e-6)
 
 
 # --- arrays and volumes ----------------------------------------------------------------------
