@@ -7,7 +7,8 @@ import math
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 import pydicom
@@ -41,20 +42,43 @@ TALKATIVE: Final = ("pydicom", "openjpeg")
 """Loggers of pydicom and of a decoder behind it."""
 
 
+class _Quiet:
+    """Silence of pydicom while anyone wants it: warning filters belong to all threads at once."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._wanted = 0
+        self._restore = ExitStack()
+
+    def begin(self) -> None:
+        with self._lock:
+            self._wanted += 1
+            if self._wanted > 1:
+                return
+            self._restore.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", category=UserWarning)
+            for logger in map(logging.getLogger, TALKATIVE):
+                self._restore.callback(logger.setLevel, logger.level)
+                logger.setLevel(logging.CRITICAL)
+
+    def end(self) -> None:
+        with self._lock:
+            self._wanted -= 1
+            if not self._wanted:
+                self._restore.close()
+
+
+_QUIET: Final = _Quiet()
+
+
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
     """Keep pydicom from talking about odd headers and failing decoders: we judge and report."""
-    loggers = [logging.getLogger(name) for name in TALKATIVE]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    _QUIET.begin()
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=UserWarning)
-            yield
+        yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        _QUIET.end()
 
 
 def texts(header: Dataset, keyword: str) -> list[str]:

@@ -162,7 +162,7 @@ def decode_stored(ds: Dataset, path: Path) -> NDArray[np.int32]:
         raise DecodeError(error.reason, path=path, remedy=error.remedy) from error
     except DECODER_ERRORS as error:
         raise DecodeError(
-            f"the pixels ({transfer_syntax(ds).name}) cannot be decoded: {_first_line(error)}",
+            f"the pixels ({transfer_syntax(ds).name}) cannot be decoded: {_last_line(error)}",
             path=path,
             remedy="Fetch the file again, or convert it to Explicit VR Little Endian",
         ) from error
@@ -229,5 +229,6 @@ def _word_type(ds: Dataset) -> str:
     return "<u2" if transfer_syntax(ds).is_little_endian else ">u2"
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+def _last_line(error: BaseException) -> str:
+    """Take the decoder's own words, which pydicom puts after its own."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().rstrip(".:")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_dataset
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -26,10 +26,12 @@ from ldct_clipdn.io.padding import AIR_HU, padding_mask, padding_range
 from ldct_clipdn.io.scan import Instance, Slice
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from io import BufferedReader, BytesIO
 
     from numpy.typing import NDArray
     from pydicom import Dataset
+    from pydicom.tag import BaseTag
 
 __all__ = ["is_dicom", "read_file", "read_header", "read_slice", "rescale"]
 
@@ -39,6 +41,10 @@ PLAUSIBLE_HU: Final = 4096.0
 """Half of the pixels of any CT image lie nearer to water than this; of garbage, a few."""
 
 INFLATE_STEP: Final = 2**20
+
+PIXELS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+MAX_ELEMENTS: Final = 100_000
+"""No header has more at its top level."""
 
 
 def is_dicom(path: Path) -> bool:
@@ -190,8 +196,8 @@ def _read(path: Path, *, pixels: bool) -> Dataset:
             raise ReadError("not a DICOM file", path=path, remedy="Remove it or give another")
         with quiet_pydicom(), open_file(path) as file:
             if not bare:
-                _check_inflated_size(file, path)
-            ds = dcmread(file, stop_before_pixels=not pixels, force=bare)
+                _check_start(file, path)
+            ds = read_partial(file, _stop_when(path, pixels=pixels), force=bare)
             _set_transfer_syntax(ds)
     except PARSE_ERRORS as error:
         raise ReadError(
@@ -207,11 +213,27 @@ def _is_bare_data_set(start: bytes) -> bool:
     return start[:1] in (b"\x02", b"\x08") and start[1:2] == b"\0" and start[3:4] == b"\0"
 
 
-def _check_inflated_size(file: BufferedReader | BytesIO, path: Path) -> None:
-    """Refuse a deflated data set that would fill the memory: pydicom inflates it at once."""
+def _stop_when(path: Path, *, pixels: bool) -> Callable[[BaseTag, str | None, int], bool]:
+    """Stop at the pixels, and at what is no header: pydicom reads zeros as elements for hours."""
+    count = itertools.count()
+
+    def stop(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        if next(count) > MAX_ELEMENTS:
+            raise ReadError("there is no end to its header", path=path, remedy="Fetch it again")
+        return not pixels and int(tag) in PIXELS
+
+    return stop
+
+
+def _check_start(file: BufferedReader | BytesIO, path: Path) -> None:
+    """Refuse a data set of zeros, and a deflated one that would fill the memory at once."""
     file.seek(132)
     meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
-    if text(meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+    if text(meta, "TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        start = file.read(4)
+        if start == bytes(4):
+            raise ReadError("there are zeros where its header should be", path=path)
+    else:
         inflate, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
         rest = file.read(INFLATE_STEP)
         while rest and size <= MAX_BYTES:

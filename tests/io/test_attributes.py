@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from threading import Barrier, Event, Thread
 
 import pytest
 from pydicom import Dataset
@@ -64,3 +65,28 @@ def test_pydicom_is_quiet_inside_and_as_before_outside() -> None:
     assert logger.level == level
     with pytest.warns(UserWarning, match="odd"):
         warnings.warn("odd header", UserWarning, stacklevel=1)
+
+
+def test_threads_are_quiet_together() -> None:
+    """The first one to leave must not speak for the others, nor the last one leave it silent."""
+    logger, filters = logging.getLogger("pydicom"), list(warnings.filters)
+    level = logger.level
+    inside, leave = Barrier(3), [Event(), Event()]
+
+    def work(number: int) -> None:
+        with quiet_pydicom():
+            inside.wait()
+            leave[number].wait()
+
+    threads = [Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    inside.wait()
+    leave[0].set()
+    threads[0].join()
+    assert logger.level == logging.CRITICAL
+    warnings.warn("odd header", UserWarning, stacklevel=1)
+    leave[1].set()
+    threads[1].join()
+    assert logger.level == level
+    assert warnings.filters == filters
