@@ -29,6 +29,7 @@ __all__ = [
     "image_set",
     "label",
     "pair_set",
+    "read_pictures",
     "read_validation",
     "run_experiment",
 ]
@@ -108,7 +109,7 @@ def image_set(folder: Path, crop: int | None = None, limit: int | None = None) -
     paths = found.paths[:limit]
 
     def read() -> list[Picture]:
-        return [Picture(path.stem, _read(path, crop)) for path in paths]
+        return read_pictures(paths, crop)
 
     return TestSet(_name(found.name, crop), tuple(path.stem for path in paths), read)
 
@@ -168,7 +169,30 @@ def read_validation(folder: Path | None, *, pairs: bool = False) -> list[Picture
             for one in chosen
         ]
     paths = find_images(folder).paths[:VALIDATION_PICTURES]
-    return [Picture(path.stem, _read(path, VALIDATION_SIDE)) for path in paths]
+    return read_pictures(paths, VALIDATION_SIDE)
+
+
+def read_pictures(paths: Sequence[Path], crop: int | None = None) -> list[Picture]:
+    """Read single pictures.
+
+    Parameters
+    ----------
+    paths
+        Files.
+    crop
+        As for `image_set`.
+
+    Returns
+    -------
+    list of Picture
+        Named by their files.
+
+    Raises
+    ------
+    DecodeError
+        When one cannot be read.
+    """
+    return [Picture(path.stem, _read(path, crop)) for path in paths]
 
 
 def run_experiment(

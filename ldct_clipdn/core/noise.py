@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "PAPER_NOISES",
+    "PEAK",
+    "PUBLISHED_SEED",
     "Kind",
     "Noise",
     "add_noise",

@@ -1,0 +1,91 @@
+"""`ldct-clipdn features PICTURE ...`: how much an encoder's features change under noise."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from ldct_clipdn.cli.options import add_command, print_json
+
+__all__ = ["add_parser", "run"]
+
+DESCRIPTION: Final = """Figures 1, 2, 3, 9, 10, 11 and 13 of the paper: similarity of the
+features of clean and noisy pictures (cosine, centred cosine, linear CKA) for each encoder and, as a
+control, for the same network with random weights; with --tsne also their layout in two dimensions.
+Plain cosine is high for a random network too: read it beside the control. PNG and CSV."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command.
+
+    Parameters
+    ----------
+    subparsers
+        Where the command is added.
+    """
+    parser = add_command(subparsers, "features", run, "features under noise", DESCRIPTION)
+    parser.add_argument("pictures", metavar="PICTURE", nargs="+", type=Path, help="clean picture")
+    parser.add_argument(
+        "--encoder",
+        action="append",
+        required=True,
+        metavar="NAME=WEIGHTS",
+        help="such as RN50=openai, ImageNet-RN50v2=FILE, RN50=random or restormer=FILE; may be "
+        "given more than once",
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder")
+    parser.add_argument(
+        "--noise", choices=("gaussian", "poisson"), default="gaussian", help="kind of noise"
+    )
+    parser.add_argument("--tsne", action="store_true", help="draw t-SNE of F1 to F4 too")
+    parser.add_argument(
+        "--copies", type=int, default=20, metavar="N", help="for t-SNE, noisy copies"
+    )
+    parser.add_argument("--crop", type=int, metavar="N", help="keep N x N pixels of the middle")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of noise and control")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, write and draw.
+
+    Parameters
+    ----------
+    args
+        As parsed.
+
+    Returns
+    -------
+    int
+        0.
+    """
+    from ldct_clipdn.bench import features
+    from ldct_clipdn.bench.experiment import read_pictures
+    from ldct_clipdn.inference.engine import pick_device
+
+    device = pick_device(args.device)
+    nets = [net for text in args.encoder for net in features.open_encoder(text, device, args.seed)]
+    nets = list({net.name: net for net in nets}.values())
+    pictures = read_pictures(args.pictures, args.crop)
+    levels = features.GAUSSIAN_LEVELS if args.noise == "gaussian" else features.POISSON_LEVELS
+    found = features.measure_similarity(nets, pictures, levels, device=device, seed=args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    written = [args.out / f"similarity_{args.noise}.{ending}" for ending in ("csv", "png")]
+    features.write_similarity(found, written[0])
+    features.draw_similarity(found, written[1], f"Clean against noisy features, {args.noise} noise")
+    if args.tsne:
+        for net in nets:
+            points = features.embed_features(
+                net, pictures, (levels[0], levels[-1]), device=device, copies=args.copies,
+                seed=args.seed,
+            )  # fmt: skip
+            written.append(args.out / f"tsne_{net.name.replace(', ', '_')}.png")
+            names = [picture.name for picture in pictures]
+            features.draw_embedding(points, names, written[-1], f"t-SNE of features, {net.name}")
+    if args.json:
+        encoders = {net.name: net.source for net in nets}
+        print_json({"files": written, "encoders": encoders})
+    else:
+        print("\n".join(str(path) for path in written))
+    return 0
