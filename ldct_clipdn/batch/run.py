@@ -17,9 +17,11 @@ from ldct_clipdn.batch.manifest import (
 )
 from ldct_clipdn.batch.plan import Plan, begin_run, check_folders, end_run, plan_run
 from ldct_clipdn.batch.series import Outcome, Setting, denoise_series
+from ldct_clipdn.batch.watch import Watched
 from ldct_clipdn.ct.hu import HURange
+from ldct_clipdn.ct.strength import parse_strength
+from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
-from ldct_clipdn.inference.denoise import check_strength
 from ldct_clipdn.inference.engine import open_engine
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
@@ -28,7 +30,10 @@ from ldct_clipdn.io.uids import Recipe
 if TYPE_CHECKING:
     from ldct_clipdn.inference.backends import Backend
 
-__all__ = ["Progress", "RunOptions", "denoise_study"]
+__all__ = ["Progress", "RunOptions", "Show", "denoise_study"]
+
+Show = Callable[[Watched], None]
+"""Called with a series that was denoised."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of slices that are done, and of all."""
@@ -43,7 +48,9 @@ class RunOptions:
     weights
         A name or file, as for `load_denoiser`.
     strength
-        Share of the network's change that is applied, 0 to 1; 0 needs no weights and copies pixels.
+        Share of the network's change that is applied: 0 to 1, `low`, `medium` or `high`, or `auto`,
+        which chooses it for each series so that `target_noise` is left; 0 needs no weights and
+        copies pixels.
     device
         `auto`, `cpu`, `cuda` or `cuda:N`.
     backend
@@ -54,23 +61,30 @@ class RunOptions:
         Names in `io.accept.ADMISSIBLE` of images that are skipped by default.
     output
         How derived images are written.
+    target_noise
+        Noise in HU that the strength `auto` leaves; None takes that of the weights.
 
     Raises
     ------
     ConfigError
-        When the strength is outside 0 to 1.
+        When the strength is none, or a target is given without `auto`.
     """
 
     weights: str | Path = "default"
-    strength: float = 1.0
+    strength: float | str = 1.0
     device: str = "auto"
     backend: str = "auto"
     wallclock: bool = True
     accept: tuple[str, ...] = ()
     output: OutputOptions = DEFAULT_OUTPUT
+    target_noise: float | None = None
 
     def __post_init__(self) -> None:
-        check_strength(self.strength)
+        if parse_strength(self.strength) is not None and self.target_noise is not None:
+            raise ConfigError(
+                "a target noise is only reached by choosing the strength",
+                remedy="Give --strength auto, or no --target-noise",
+            )
 
 
 DEFAULTS: Final = RunOptions()
@@ -82,6 +96,7 @@ def denoise_study(
     options: RunOptions = DEFAULTS,
     *,
     progress: Progress | None = None,
+    show: Show | None = None,
 ) -> Manifest:
     """Denoise every CT series in a file or folder, each into a new derived series.
 
@@ -95,6 +110,8 @@ def denoise_study(
         How.
     progress
         Called as slices are done.
+    show
+        Called with each series that was denoised; must not raise.
 
     Returns
     -------
@@ -114,9 +131,11 @@ def denoise_study(
     check_folders(source, target)
     plan = plan_run(find_series(source, admit=frozenset(options.accept)))
     engine = _open(plan, options)
-    recipe = _recipe(engine, options)
-    time = begin_run(target, recipe.canonical())
-    setting = Setting(source, target, engine, recipe, time, options.wallclock)
+    recipe, noise = _recipe(engine, options), _target_noise(engine, options)
+    time = begin_run(target, f"{recipe.canonical()} {noise or ''}")
+    setting = Setting(
+        source, target, engine, recipe, time, options.wallclock, noise, show or _silence
+    )
     outcomes = _denoise(plan, setting, progress or _silence)
     manifest = _manifest(plan, setting, options, outcomes)
     manifest.write(target)
@@ -126,9 +145,22 @@ def denoise_study(
 
 def _open(plan: Plan, options: RunOptions) -> Backend:
     """Open the engine; where nothing is computed, the one that needs nothing."""
-    if options.strength == 0 or not plan.jobs:
+    if parse_strength(options.strength) == 0 or not plan.jobs:
         return IdentityBackend()
     return open_engine(options.weights, device=options.device, backend=options.backend)
+
+
+def _target_noise(engine: Backend, options: RunOptions) -> float | None:
+    """Say what noise is to be left; None where the strength is given."""
+    if parse_strength(options.strength) is not None:
+        return None
+    noise = options.target_noise or engine.weights.target_noise_hu
+    if noise is None:
+        raise ConfigError(
+            f"the weights {engine.weights.name} do not say what noise to leave",
+            remedy="Give --target-noise in HU, or a strength",
+        )
+    return noise
 
 
 def _recipe(engine: Backend, options: RunOptions) -> Recipe:
@@ -136,7 +168,7 @@ def _recipe(engine: Backend, options: RunOptions) -> Recipe:
         weights=engine.weights.name,
         encoder=engine.weights.encoder,
         sha256=engine.weights.sha256,
-        strength=float(options.strength),
+        strength=_strength(options),
         backend=engine.name,
         backend_version=engine.version,
         device_class=engine.device_class,
@@ -160,7 +192,13 @@ def _denoise(plan: Plan, setting: Setting, progress: Progress) -> list[Outcome]:
     return outcomes
 
 
-def _silence(done: int, slices: int) -> None:
+def _strength(options: RunOptions) -> float:
+    """Give the strength; 1 stands for one that each series chooses."""
+    strength = parse_strength(options.strength)
+    return 1.0 if strength is None else strength
+
+
+def _silence(*_: object) -> None:
     """Report nothing to nobody."""
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name
+from ldct_clipdn.batch.watch import SeriesWatch, Watched, measure_scan_noise
+from ldct_clipdn.ct.flags import Expected
+from ldct_clipdn.ct.residual import limit_change
+from ldct_clipdn.ct.strength import auto_strength
 from ldct_clipdn.errors import LdctError, ReadError
 from ldct_clipdn.inference.denoise import denoise_slices
 from ldct_clipdn.io.attributes import text
@@ -24,12 +28,16 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from ldct_clipdn.batch.plan import Job
+    from ldct_clipdn.ct.quality import QualityRecord
     from ldct_clipdn.inference.backends import Backend
     from ldct_clipdn.io.scan import Instance, Scan
 
 __all__ = ["Outcome", "Setting", "denoise_series"]
 
 NO_DATE: Final = "19000101"
+
+UNUSUAL: Final = "OUT_OF_DISTRIBUTION: "
+"""How `io.find` begins a note on what the network was not trained for."""
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +58,11 @@ class Setting:
         The one time of all clock attributes.
     wallclock
         False takes the study's date and time instead.
+    target_noise
+        Noise in HU that is to be left: the strength is chosen for each series, and that of the
+        recipe does not count. None keeps that of the recipe.
+    show
+        Called with each series that was denoised; must not raise.
     """
 
     source: Path
@@ -58,6 +71,8 @@ class Setting:
     recipe: Recipe
     time: datetime
     wallclock: bool = True
+    target_noise: float | None = None
+    show: Callable[[Watched], None] = field(default=lambda _: None)
 
 
 @dataclass(frozen=True)
@@ -95,27 +110,66 @@ def denoise_series(job: Job, setting: Setting, report: Callable[[int], None]) ->
     """
     start = perf_counter()
     readable = _read_through(job.scan)
-    scan = readable.scan
-    uid = series_uid(scan, setting.recipe)
     try:
-        if not scan.instances:
-            raise ReadError("none of its images can be read")
-        if not is_written(setting.target / uid, readable.digests, setting.recipe):
-            write_derived(
-                scan,
-                _results(scan, setting, report),
-                setting.target,
-                setting.recipe,
-                time=_series_time(scan.instances[0].header, setting),
-                number=job.number,
-            )
+        done = _denoise(job, readable, setting, report)
     except Exception as error:  # what goes wrong with one series stops no other
         is_known = isinstance(error, LdctError | OSError)
         level = logging.DEBUG if is_known else logging.ERROR  # a bug must look like one
-        logger.log(level, "series %s failed", scan.source_uid, exc_info=True)
-        failures = readable.failures | {one.path: _reason(error) for one in scan.instances}
-        return _outcome(job, setting, "", failures, perf_counter() - start)
-    return _outcome(job, setting, uid, readable.failures, perf_counter() - start)
+        logger.log(level, "series %s failed", job.scan.source_uid, exc_info=True)
+        failures = {one.path: _reason(error) for one in readable.scan.instances}
+        return _outcome(job, setting, _Done(""), readable.failures | failures, start)
+    return _outcome(job, setting, done, readable.failures, start)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """The derived series, and what was measured on it, unless it lay there already."""
+
+    uid: str
+    quality: QualityRecord | None = None
+
+
+def _denoise(
+    job: Job, readable: _Readable, setting: Setting, report: Callable[[int], None]
+) -> _Done:
+    scan = readable.scan
+    if not scan.instances:
+        raise ReadError("none of its images can be read")
+    recipe = _series_recipe(scan, setting)
+    uid = series_uid(scan, recipe)
+    if is_written(setting.target / uid, readable.digests, recipe):
+        return _Done(uid)
+    watch = SeriesWatch(scan)
+    write_derived(
+        scan,
+        _results(scan, setting.engine, recipe.strength, watch, report),
+        setting.target,
+        recipe,
+        time=_series_time(scan.instances[0].header, setting),
+        number=job.number,
+    )
+    quality = watch.finish(
+        Expected(
+            slices=len(scan.instances) + scan.lost,
+            strength=recipe.strength,
+            target_hu=setting.target_noise,
+            noise_hu=setting.engine.weights.trained_noise_hu,
+            unusual=tuple(
+                note.removeprefix(UNUSUAL) for note in scan.notes if note.startswith(UNUSUAL)
+            ),
+        )
+    )
+    if watch.example:
+        setting.show(Watched(scan, uid, recipe, quality, watch.example))
+    return _Done(uid, quality)
+
+
+def _series_recipe(scan: Scan, setting: Setting) -> Recipe:
+    """Choose the strength of this series, where it is to be chosen."""
+    if setting.target_noise is None:
+        return setting.recipe
+    strength = auto_strength(measure_scan_noise(scan), setting.target_noise)
+    return replace(setting.recipe, strength=strength)
 
 
 @dataclass(frozen=True)
@@ -143,27 +197,35 @@ def _read_through(scan: Scan) -> _Readable:
     return _Readable(replace(scan, instances=tuple(instances), lost=lost), digests, failures)
 
 
-def _results(scan: Scan, setting: Setting, report: Callable[[int], None]) -> Iterator[Result]:
+def _results(
+    scan: Scan,
+    engine: Backend,
+    strength: float,
+    watch: SeriesWatch,
+    report: Callable[[int], None],
+) -> Iterator[Result]:
     """Denoise slice by slice, so that one slice at a time is in memory."""
-    strength = setting.recipe.strength
     for done, instance in enumerate(scan.instances, start=1):
         before = read_slice(instance)
-        hu = denoise_slices(before.hu[None], setting.engine, strength=strength)[0]
+        hu = denoise_slices(before.hu[None], engine, strength=strength)[0]
+        hu, limited = limit_change(before.hu, hu)
+        watch.add(before, hu, limited)
         yield Result(instance, before, hu)
         report(done)
 
 
 def _outcome(
-    job: Job, setting: Setting, uid: str, failures: dict[Path, str], seconds: float
+    job: Job, setting: Setting, done: _Done, failures: dict[Path, str], start: float
 ) -> Outcome:
     scan = job.scan
     lost = scan.lost + len(failures)
     record = SeriesRecord(
         source_uid=scan.source_uid,
-        derived_uid=uid,
+        derived_uid=done.uid,
         slices=len(scan.instances) + scan.lost,
-        status="failed" if not uid else "partial" if lost else "denoised",
-        seconds=round(seconds, 3),
+        status="failed" if not done.uid else "partial" if lost else "denoised",
+        seconds=round(perf_counter() - start, 3),
+        quality=None if done.quality is None else done.quality.to_dict(),
     )
     inputs = (
         InputRecord(

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from ldct_clipdn.ct.quality import QualityRecord
     from ldct_clipdn.io.scan import Instance, Scan, Slice
+    from ldct_clipdn.io.uids import Recipe
 
-__all__ = ["Example", "SeriesWatch", "measure_scan_noise"]
+__all__ = ["Example", "SeriesWatch", "Watched", "measure_scan_noise"]
 
 METERED: Final = 24
 """Slices on which the noise of a series is read before it is denoised."""
@@ -43,6 +44,31 @@ class Example:
     index: int
 
 
+@dataclass(frozen=True)
+class Watched:
+    """A series that was denoised, for those who show it.
+
+    Parameters
+    ----------
+    scan
+        The source.
+    uid
+        SeriesInstanceUID of the result.
+    recipe
+        What was done.
+    quality
+        What was measured.
+    example
+        One slice of it.
+    """
+
+    scan: Scan
+    uid: str
+    recipe: Recipe
+    quality: QualityRecord
+    example: Example
+
+
 class SeriesWatch:
     """Takes each slice of a series as it passes.
 
@@ -60,7 +86,7 @@ class SeriesWatch:
         )
         self.example: Example | None = None
 
-    def add(self, before: Slice, after: NDArray[np.float32], limited: int = 0) -> None:
+    def add(self, before: Slice, after: NDArray[np.float32], limited: NDArray[np.bool_]) -> None:
         """Measure one slice.
 
         Parameters
@@ -70,11 +96,11 @@ class SeriesWatch:
         after
             Denoised, float32 [H, W] in HU.
         limited
-            Pixels whose change was limited.
+            Where its change was limited: bool [H, W].
         """
         # padding is written back as it was, whatever was made of it
         shown = np.where(before.padding, before.hu, after)
-        self._meter.add(before.hu, shown, limited=limited)
+        self._meter.add(before.hu, shown, limited=int((limited & ~before.padding).sum()))
         if self._seen == self._middle:
             self.example = Example(before.hu, shown, self._seen)
         self._seen += 1

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.errors import WriteError
 
 if TYPE_CHECKING:
     from ldct_clipdn.batch.manifest import InputRecord, Manifest
     from ldct_clipdn.batch.run import Progress
+    from ldct_clipdn.batch.watch import Watched
 
 __all__ = ["add_parser", "run"]
+
+EXIT_FAILED: Final = 1
 
 NAMES_SHOWN: Final = 3
 """Names that are shown of files with one reason; the manifest has them all."""
@@ -42,10 +46,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--weights", default="default", help="weights: a name or a file")
     parser.add_argument(
         "--strength",
-        type=float,
-        default=1.0,
+        default="1",
         metavar="S",
-        help="share of the network's change that is applied, 0 to 1; 0 copies the pixels",
+        help="share of the network's change that is applied: 0 to 1, low, medium or high; 0 copies "
+        "the pixels; auto chooses it for each series by its noise",
+    )
+    parser.add_argument(
+        "--target-noise",
+        type=float,
+        metavar="HU",
+        help="noise that --strength auto leaves; default: what the weights are for",
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="write a page OUT/<series UID>.html for each series"
+    )
+    parser.add_argument(
+        "--report-identifiers",
+        action="store_true",
+        help="name patient and study on the pages (with --report)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--backend", default="auto", help="auto, torch, or identity for tests")
@@ -113,14 +131,39 @@ def run(args: argparse.Namespace) -> int:
         wallclock=args.wallclock,
         accept=tuple(args.accept),
         output=OutputOptions(args.compress, tuple(args.keep_private), image_type),
+        target_noise=args.target_noise,
     )
+    pages = _Pages(args.target, wanted=args.report, identifiers=args.report_identifiers)
     with _progress_bar(shown=not args.quiet and sys.stderr.isatty()) as progress:
-        manifest = denoise_study(args.source, args.target, options, progress=progress)
+        manifest = denoise_study(
+            args.source, args.target, options, progress=progress, show=pages.write
+        )
     if args.json:
         print_json(manifest.to_dict())
     else:
         _print_summary(manifest, args.target)
-    return manifest.exit_code
+    return manifest.exit_code or pages.exit_code
+
+
+class _Pages:
+    """Writes the page of each series, if they are wanted; one that fails stops no series."""
+
+    def __init__(self, target: Path, *, wanted: bool, identifiers: bool) -> None:
+        self._target = target
+        self._wanted = wanted
+        self._identifiers = identifiers
+        self.exit_code = 0
+
+    def write(self, watched: Watched) -> None:
+        from ldct_clipdn.report.pages import write_series_page
+
+        if not self._wanted:
+            return
+        try:
+            write_series_page(self._target, watched, identifiers=self._identifiers)
+        except WriteError as error:
+            print(f"ldct-clipdn denoise: {error}", file=sys.stderr)
+            self.exit_code = EXIT_FAILED
 
 
 @contextmanager

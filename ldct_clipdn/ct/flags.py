@@ -62,6 +62,8 @@ class Expected:
     ----------
     slices
         Images of the series; None where they are as many as were measured.
+    strength
+        Share of the network's change that was applied; None where that is unknown.
     target_hu
         Noise that was aimed at in HU; None where no noise was.
     noise_hu
@@ -71,6 +73,7 @@ class Expected:
     """
 
     slices: int | None = None
+    strength: float | None = None
     target_hu: float | None = None
     noise_hu: tuple[float, float] | None = None
     unusual: tuple[str, ...] = ()

@@ -53,35 +53,35 @@ def auto_strength(noise_hu: float, target_hu: float) -> float:
     return round(max(1 - target_hu / noise_hu, 0.0), DIGITS)
 
 
-def parse_strength(text: str) -> float | str:
+def parse_strength(strength: float | str) -> float | None:
     """Read a strength as a user writes it.
 
     Parameters
     ----------
-    text
+    strength
         `auto`, one of `STRENGTHS`, or a number from 0 to 1.
 
     Returns
     -------
-    float or str
-        0 to 1, or `auto`.
+    float or None
+        0 to 1; None for `auto`, which depends on the series.
 
     Raises
     ------
     ConfigError
         When it is none of these.
     """
-    if text == AUTO:
-        return AUTO
-    if text in STRENGTHS:
-        return STRENGTHS[text]
+    if strength == AUTO:
+        return None
+    if strength in STRENGTHS:
+        return STRENGTHS[str(strength)]
     try:
-        number = float(text)
+        number = float(strength)
     except ValueError:
         number = math.nan
     if not 0 <= number <= 1:
         raise ConfigError(
-            f"the strength {text!r} is none",
+            f"the strength {strength} is not in 0 to 1",
             remedy=f"Give {', '.join(STRENGTHS)}, auto, or a number from 0 to 1",
         )
     return number

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ldct_clipdn.ct.hu import HURange, blend_weight
+from ldct_clipdn.ct.residual import limit_change
 from ldct_clipdn.errors import BackendError, ConfigError
 from ldct_clipdn.inference.engine import open_engine
 
@@ -28,7 +29,7 @@ def denoise_hu(
     device: str = "auto",
     backend: str = "auto",
 ) -> NDArray[np.float32]:
-    """Denoise CT values.
+    """Denoise CT values; no pixel changes by more than five times the noise around it.
 
     Parameters
     ----------
@@ -72,7 +73,8 @@ def denoise_hu(
     result = np.concatenate(
         [denoise_slices(one[None], engine, strength=strength) for one in volume]
     )
-    return result.reshape(slices.shape)
+    limited = [limit_change(old, new)[0] for old, new in zip(volume, result, strict=True)]
+    return np.stack(limited).reshape(slices.shape)
 
 
 def denoise_slices(

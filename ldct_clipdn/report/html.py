@@ -58,6 +58,8 @@ class SeriesPage:
         How it was denoised: name and value.
     versions
         Of the software: name and value.
+    notes
+        What was odd about the series when it was read, one line each.
     """
 
     before: NDArray[np.floating]
@@ -68,6 +70,7 @@ class SeriesPage:
     series: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def write_page(path: str | Path, page: SeriesPage) -> Path:

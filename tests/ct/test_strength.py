@@ -47,8 +47,9 @@ def test_refuses_an_unknown_noise() -> None:
 def test_names_and_numbers() -> None:
     assert [parse_strength(one) for one in ("low", "medium", "high")] == list(STRENGTHS.values())
     assert list(STRENGTHS.values()) == sorted(STRENGTHS.values())
-    assert parse_strength("auto") == "auto"
+    assert parse_strength("auto") is None
     assert parse_strength("0.25") == 0.25
+    assert parse_strength(0.25) == 0.25
     assert parse_strength("0") == 0
 
 

@@ -94,6 +94,12 @@ def test_says_what_was_found(page: SeriesPage) -> None:
         assert name in words
 
 
+def test_says_what_was_odd_about_the_series(page: SeriesPage) -> None:
+    assert "Noticed when" not in Reader(render_page(page)).words
+    words = Reader(render_page(replace(page, notes=("a gap", "a < tilt")))).words
+    assert "Noticed when the series was read: a gap; a < tilt." in words
+
+
 def test_nothing_found_is_not_called_safe(page: SeriesPage) -> None:
     words = Reader(render_page(replace(page, quality=replace(page.quality, flags=())))).words
     assert "No automatic finding." in words

@@ -1,0 +1,205 @@
+"""Quality in whole runs: the manifest, the strength that is chosen, limits, pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import make_series
+from coloured import B30F, coloured_noise
+
+from ldct_clipdn.batch.run import RunOptions, denoise_study
+from ldct_clipdn.batch.watch import Watched
+from ldct_clipdn.core.weights import WeightsInfo
+from ldct_clipdn.ct.noise_meter import measure_noise
+from ldct_clipdn.errors import ConfigError
+from ldct_clipdn.inference.backends.identity import IdentityBackend
+from ldct_clipdn.io.dicom_read import read_slice
+from ldct_clipdn.io.find import find_series
+
+SIZE = 96
+IDENTITY = RunOptions(backend="identity")
+Answer = Callable[[np.ndarray], np.ndarray]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Even tissue of 50 HU with coloured noise of 20 HU."""
+    make_series(
+        tmp_path / "in",
+        slices=4,
+        rows=SIZE,
+        columns=SIZE,
+        hu=lambda z: 50 + coloured_noise(B30F, SIZE, 20.0, z),
+        patient_name="Doe^Jane",
+    )
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer], None]:
+    """Give the identity back-end another answer, in HU."""
+
+    def answer_with(answer: Answer) -> None:
+        monkeypatch.setattr(
+            IdentityBackend,
+            "__call__",
+            lambda _, batch: ((answer(batch * 4096 - 1024) + 1024) / 4096).astype(np.float32),
+        )
+
+    return answer_with
+
+
+def flat(hu: np.ndarray) -> np.ndarray:
+    """The perfect network of this series."""
+    return np.full_like(hu, 50)
+
+
+def written(target: Path, uid: str) -> np.ndarray:
+    (scan,) = find_series(target / uid, admit=frozenset({"own"})).scans
+    return np.stack([read_slice(one).hu for one in scan.instances])
+
+
+def test_the_manifest_says_what_was_measured(source: Path, tmp_path: Path) -> None:
+    manifest = denoise_study(source, tmp_path / "out", IDENTITY)
+    quality = manifest.series[0].quality
+    assert quality["slices"] == 4
+    assert quality["noise_before"] == quality["noise_after"]
+    assert quality["noise_before"]["hu"] == pytest.approx(20, rel=0.1)
+    assert (quality["largest_change_hu"], quality["limited"], quality["flags"]) == (0, 0, [])
+    content = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    assert content["series"][0]["quality"] == quality
+
+
+@pytest.mark.parametrize("target", [8.0, 15.0])
+def test_auto_leaves_the_noise_that_is_asked_for(
+    source: Path, tmp_path: Path, network: Callable[[Answer], None], target: float
+) -> None:
+    network(flat)
+    options = replace(IDENTITY, strength="auto", target_noise=target)
+    (series,) = denoise_study(source, tmp_path / "out", options).series
+    noise = measure_noise(written(tmp_path / "out", series.derived_uid))
+    assert noise == pytest.approx(target, rel=0.1)
+    expected = series.quality["expected"]
+    assert expected["target_hu"] == target
+    assert expected["strength"] == pytest.approx(1 - target / 20, abs=0.05)
+    assert "NOISE_OFF_TARGET" not in [one["code"] for one in series.quality["flags"]]
+
+
+def test_auto_changes_nothing_that_is_at_the_target(
+    source: Path, tmp_path: Path, network: Callable[[Answer], None]
+) -> None:
+    network(flat)
+    options = replace(IDENTITY, strength="auto", target_noise=30.0)
+    (series,) = denoise_study(source, tmp_path / "out", options).series
+    assert series.quality["expected"]["strength"] == 0
+    (scan,) = find_series(source).scans
+    before = np.stack([read_slice(one).hu for one in scan.instances])
+    np.testing.assert_array_equal(written(tmp_path / "out", series.derived_uid), before)
+
+
+def test_a_network_that_misses_the_target_is_flagged(source: Path, tmp_path: Path) -> None:
+    options = replace(IDENTITY, strength="auto", target_noise=10.0)
+    (series,) = denoise_study(source, tmp_path / "out", options).series
+    assert [one["code"] for one in series.quality["flags"]] == ["NOISE_OFF_TARGET"]
+
+
+def test_each_series_gets_its_own_strength(
+    source: Path, tmp_path: Path, network: Callable[[Answer], None]
+) -> None:
+    make_series(
+        source / "b",
+        rows=SIZE,
+        columns=SIZE,
+        series_uid="1.2.3.9",
+        hu=lambda z: 50 + coloured_noise(B30F, SIZE, 40.0, z),
+    )
+    network(flat)
+    options = replace(IDENTITY, strength="auto", target_noise=10.0)
+    manifest = denoise_study(source, tmp_path / "out", options)
+    strengths = sorted(one.quality["expected"]["strength"] for one in manifest.series)
+    assert strengths == pytest.approx([0.5, 0.75], abs=0.05)
+
+
+def test_the_target_comes_with_the_weights(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = replace(IDENTITY, strength="auto")
+    with pytest.raises(ConfigError, match=r"do not say what noise.*--target-noise"):
+        denoise_study(source, tmp_path / "none", options)
+    weights = WeightsInfo("w", "", "", target_noise_hu=12.0, trained_noise_hu=(40.0, 90.0))
+    monkeypatch.setattr(IdentityBackend, "weights", weights)
+    (series,) = denoise_study(source, tmp_path / "out", options).series
+    assert series.quality["expected"]["target_hu"] == 12
+    assert "LOW_NOISE_INPUT" in [one["code"] for one in series.quality["flags"]]
+
+
+def test_a_series_whose_noise_cannot_be_read_fails_by_name(tmp_path: Path) -> None:
+    make_series(tmp_path / "in", hu=lambda _: np.full((32, 32), -900.0))
+    options = replace(IDENTITY, strength="auto", target_noise=12.0)
+    manifest = denoise_study(tmp_path / "in", tmp_path / "out", options)
+    assert manifest.exit_code == 1
+    assert {one.reason for one in manifest.inputs} == {
+        "the noise cannot be measured: there is too little soft tissue"
+    }
+
+
+@pytest.mark.parametrize(
+    ("strength", "target"), [(0.5, 10.0), ("high", 10.0), ("strong", None), (1.5, None)]
+)
+def test_settings_that_make_no_sense(strength: float | str, target: float | None) -> None:
+    with pytest.raises(ConfigError):
+        RunOptions(strength=strength, target_noise=target)
+
+
+def test_strengths_by_name_are_shares(
+    source: Path, tmp_path: Path, network: Callable[[Answer], None]
+) -> None:
+    network(flat)
+    noise = []
+    for name in ("low", "medium", "high"):
+        options = replace(IDENTITY, strength=name)
+        (series,) = denoise_study(source, tmp_path / name, options).series
+        noise.append(float(written(tmp_path / name, series.derived_uid).std()))
+    assert noise == pytest.approx([20 * 0.6, 20 * 0.3, 0], abs=0.6)
+
+
+def test_an_invented_spot_is_held_back_and_counted(
+    source: Path, tmp_path: Path, network: Callable[[Answer], None]
+) -> None:
+    def invent(hu: np.ndarray) -> np.ndarray:
+        hu = hu.copy()
+        hu[..., 40:43, 40:43] += 900
+        return hu
+
+    network(invent)
+    (series,) = denoise_study(source, tmp_path / "out", IDENTITY).series
+    assert series.quality["limited"] == 4 * 9
+    (scan,) = find_series(source).scans
+    before = np.stack([read_slice(one).hu for one in scan.instances])
+    change = written(tmp_path / "out", series.derived_uid) - before
+    assert 50 < change.max() < 5 * 30
+    assert (change != 0).sum() == 36
+
+
+def test_what_is_only_taken_when_asked_for_is_flagged(tmp_path: Path) -> None:
+    make_series(tmp_path / "in", image_type=("DERIVED", "SECONDARY", "AXIAL"))
+    options = replace(IDENTITY, accept=("derived",))
+    (series,) = denoise_study(tmp_path / "in", tmp_path / "out", options).series
+    flags = {one["code"]: one["text"] for one in series.quality["flags"]}
+    assert set(flags) == {"OUT_OF_DISTRIBUTION"}
+    assert flags["OUT_OF_DISTRIBUTION"].startswith("The network was not trained for this: ")
+
+
+def test_who_wants_to_look_is_shown_each_series(source: Path, tmp_path: Path) -> None:
+    seen: list[Watched] = []
+    manifest = denoise_study(source, tmp_path / "out", IDENTITY, show=seen.append)
+    (watched,) = seen
+    assert watched.uid == manifest.series[0].derived_uid
+    assert watched.example.index == 2
+    np.testing.assert_array_equal(watched.example.before, watched.example.after)
+    assert watched.quality.to_dict() == manifest.series[0].quality

@@ -1,0 +1,96 @@
+"""`ldct-clipdn denoise --report`: one page beside each series' folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import make_series
+
+from ldct_clipdn.cli.main import main
+from ldct_clipdn.errors import WriteError
+
+SIZE = 64
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    make_series(
+        tmp_path / "in",
+        rows=SIZE,
+        columns=SIZE,
+        patient_name="Doe^Jane",
+        patient_id="P-4711",
+        series_description="Doe liver",
+    )
+    return tmp_path / "in"
+
+
+def denoise(source: Path, target: Path, *options: str) -> int:
+    return main(["denoise", str(source), str(target), "--backend", "identity", "-q", *options])
+
+
+def test_one_page_per_series_without_the_patient(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    assert denoise(source, target, "--report") == 0
+    (series,) = json.loads((target / "manifest.json").read_text(encoding="utf-8"))["series"]
+    page = target / f"{series['derived_uid']}.html"
+    assert sorted(one.name for one in target.glob("[!.]*")) == sorted(
+        [page.name, page.stem, "manifest.json"]
+    )
+    html = page.read_text(encoding="utf-8")
+    assert not any(one in html for one in ("Doe", "4711", series["source_uid"]))
+    assert "B30f" in html
+    assert series["derived_uid"] in html
+    assert "Slice 2 of 3" in html
+
+
+def test_the_patient_is_named_when_asked(source: Path, tmp_path: Path) -> None:
+    assert denoise(source, tmp_path / "out", "--report", "--report-identifiers") == 0
+    (page,) = (tmp_path / "out").glob("*.html")
+    assert "Doe^Jane" in page.read_text(encoding="utf-8")
+
+
+def test_no_page_unless_asked(source: Path, tmp_path: Path) -> None:
+    assert denoise(source, tmp_path / "out") == 0
+    assert not list((tmp_path / "out").glob("*.html"))
+
+
+def test_a_page_that_cannot_be_written_loses_no_images(
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise WriteError("the report cannot be written: no space left")
+
+    monkeypatch.setattr("ldct_clipdn.report.pages.write_page", refuse)
+    assert denoise(source, tmp_path / "out", "--report") == 1
+    assert "no space left" in capsys.readouterr().err
+    (series,) = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))[
+        "series"
+    ]
+    assert series["status"] == "denoised"
+    assert len(list((tmp_path / "out" / series["derived_uid"]).iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    "options", [("--strength", "strong"), ("--strength", "0.5", "--target-noise", "9")]
+)
+def test_wrong_strengths_are_wrong_usage(
+    source: Path, tmp_path: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert denoise(source, tmp_path / "out", *options) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_strength_by_name_and_auto(tmp_path: Path) -> None:
+    source = tmp_path / "even"
+    make_series(
+        source, rows=96, columns=96, hu=np.random.default_rng(0).normal(50, 20, (3, 96, 96))
+    )
+    assert denoise(source, tmp_path / "low", "--strength", "low") == 0
+    assert denoise(source, tmp_path / "auto", "--strength", "auto", "--target-noise", "90") == 0
