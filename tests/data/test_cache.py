@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -74,6 +74,7 @@ def test_what_lies_on_disk_is_int16_of_the_expected_size(tmp_path: Path) -> None
         assert (cache.folder / name).stat().st_size < frames.nbytes + 256
 
 
+@settings(max_examples=25)
 @given(value=st.floats(-1e6, 1e6, width=32))
 def test_values_are_rounded_and_kept_within_int16(
     tmp_path_factory: pytest.TempPathFactory, value: float

@@ -351,6 +351,17 @@ def test_doses_of_different_matrix_are_no_pair(tmp_path: Path) -> None:
     }
 
 
+def test_frames_pair_with_frames_of_the_same_number_alone() -> None:
+    def frame(dose: str, number: int, place: float) -> CTSlice:
+        return CTSlice(Path(dose), number, "dicom", "L1", dose, "B30f", 1.0, place, (8, 8), 2)  # type: ignore[arg-type]
+
+    normal = [frame("normal", 0, 0.0), frame("normal", 1, 2.0)]
+    assert len(match_doses([*normal, frame("low", 0, 0.0), frame("low", 1, 2.0)]).pairs) == 2
+    swapped = match_doses([*normal, frame("low", 1, 0.0), frame("low", 0, 2.0)])
+    assert not swapped.pairs  # one `frame` serves both files of an item
+    assert len(swapped.unpaired) == 4
+
+
 @given(
     normal=st.sets(st.integers(0, 30)),
     low=st.sets(st.integers(0, 30)),
