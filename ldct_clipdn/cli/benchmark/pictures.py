@@ -189,13 +189,15 @@ def methods_of(
 
 
 @contextmanager
-def progress_bar(args: argparse.Namespace) -> Iterator[Progress]:
+def progress_bar(args: argparse.Namespace, unit: str = " pictures") -> Iterator[Progress]:
     """Show how far it is, on a terminal.
 
     Parameters
     ----------
     args
         As parsed.
+    unit
+        What is counted.
 
     Yields
     ------
@@ -205,7 +207,7 @@ def progress_bar(args: argparse.Namespace) -> Iterator[Progress]:
     from tqdm import tqdm
 
     shown = not args.quiet and sys.stderr.isatty()
-    with tqdm(unit=" pictures", disable=not shown, leave=False) as bar:
+    with tqdm(unit=unit, disable=not shown, leave=False) as bar:
 
         def progress(done: int, total: int, what: str) -> None:
             bar.total = total

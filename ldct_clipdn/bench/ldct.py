@@ -1,0 +1,246 @@
+"""Table 3: low-dose CT, measured on real pairs by the paper's ruler and by its mistaken one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+
+from ldct_clipdn.bench.experiment import Progress, device_name
+from ldct_clipdn.bench.published import Published, published_scores
+from ldct_clipdn.bench.results import Key, Results, Row
+from ldct_clipdn.bench.tables import Table, make_table, write_table
+from ldct_clipdn.core.metrics import AS_PUBLISHED, RULERS
+from ldct_clipdn.core.weights import open_denoiser
+from ldct_clipdn.ct.hu import HURange
+from ldct_clipdn.data.doses import DosePair, match_doses
+from ldct_clipdn.data.slices import CTSlice, find_slices, read_frames
+from ldct_clipdn.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    HU = NDArray[np.float32]
+
+__all__ = ["CTMethod", "make_ct_method", "run_ldct"]
+
+TABLE: Final = 3
+
+_RULERS: Final = {
+    "range 3072": next(ruler for ruler in RULERS if ruler.name == "paper"),
+    "range 3096": AS_PUBLISHED,
+}
+"""The paper's script takes 3096 for 3072, and does not say which made Table 3 (PROTOCOL.md 2.3)."""
+
+
+@dataclass(frozen=True)
+class CTMethod:
+    """One column of Table 3.
+
+    Parameters
+    ----------
+    name
+        Heading.
+    denoise
+        Low-dose slice [H, W] in HU to denoised.
+    settings
+        What its results depend on.
+    counterpart
+        The printed method it is compared with; empty for none.
+    """
+
+    name: str
+    denoise: Callable[[HU], HU]
+    settings: Mapping[str, Any]
+    counterpart: str = ""
+
+
+def make_ct_method(text: str, device: torch.device) -> CTMethod:
+    """Make a column from how it is named on the command line.
+
+    Parameters
+    ----------
+    text
+        `noisy`, `tv:STRENGTH` (on the [0, 1] scale of the range), or `weights:FILE` or
+        `weights:NAME=FILE`.
+    device
+        Where a network goes.
+
+    Returns
+    -------
+    CTMethod
+        The column.
+
+    Raises
+    ------
+    ConfigError
+        When it names nothing that can be used.
+    WeightsError
+        When a weights file cannot be used.
+    """
+    kind, _, rest = text.partition(":")
+    if text == "noisy":
+        return CTMethod("noisy", lambda hu: hu, {})
+    if kind == "tv" and rest.replace(".", "", 1).isdigit():
+        return _total_variation(float(rest))
+    if kind == "weights" and rest:
+        return _network(rest, device)
+    raise ConfigError(
+        f"there is no method {text!r} for CT",
+        remedy="Give noisy, tv:STRENGTH or weights:FILE",
+    )
+
+
+def run_ldct(
+    dataset_dir: Path,
+    methods: Sequence[CTMethod],
+    folder: Path,
+    *,
+    device: torch.device,
+    patients: Sequence[str] = (),
+    limit: int | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Table:
+    """Measure methods on every real pair and write the table, a line per series and ruler.
+
+    Parameters
+    ----------
+    dataset_dir
+        Any data that the training understands, with both doses.
+    methods
+        Columns; networks are used plainly, as published: no strength, no limits but the ruler's.
+    folder
+        Gets `scores.csv`, `run.json`, `table.md`, `table.csv`.
+    device
+        For the record.
+    patients
+        Only these; all where empty. The paper's is L506.
+    limit
+        Only so many pairs of each patient and kernel, for a first look.
+    resume
+        Go on with what is in the folder.
+    progress
+        Told of every slice.
+
+    Returns
+    -------
+    Table
+        Everything measured in the folder, with Table 3 beside L506.
+
+    Raises
+    ------
+    DataError
+        When there is no pair of these patients.
+    """
+    pairs = _pairs(dataset_dir, patients, limit)
+    results = Results(
+        folder,
+        {method.name: dict(method.settings) for method in methods},
+        device=device_name(device),
+        resume=resume,
+    )
+    total = len(pairs) * len(methods)
+    for done, (pair, method) in enumerate(((p, m) for p in pairs for m in methods), start=1):
+        _measure(pair, method, results)
+        if progress is not None:
+            progress(done, total, f"{pair.low.patient} {method.name}")
+    sets = {_set_name(pair) for pair in pairs}
+    counterparts = {method.name: method.counterpart for method in methods}
+    table = make_table("Low-dose CT (Table 3)", results, _printed(sets), counterparts)
+    write_table(table, folder)
+    return table
+
+
+def _pairs(root: Path, patients: Sequence[str], limit: int | None) -> list[DosePair]:
+    found = match_doses(find_slices(root).slices).pairs
+    by_set: dict[str, list[DosePair]] = {}
+    for pair in found:
+        if not patients or pair.low.patient in patients:
+            by_set.setdefault(_set_name(pair), []).append(pair)
+    if not by_set:
+        known = ", ".join(sorted({pair.low.patient for pair in found})) or "none"
+        raise DataError(
+            f"no pair of low and normal dose of {', '.join(patients) or 'any patient'}",
+            path=root,
+            remedy=f"Patients with pairs: {known}; `ldct-clipdn data check` says what is there",
+        )
+    return [pair for group in by_set.values() for pair in group[:limit]]
+
+
+def _measure(pair: DosePair, method: CTMethod, results: Results) -> None:
+    low, name = pair.low, f"{pair.low.path.stem}_{pair.low.frame}"
+    keys = {ruler: Key(_set_name(pair), ruler, method.name, name) for ruler in _RULERS}
+    if all(key in results for key in keys.values()):
+        return
+    hu, reference = _read(low), _read(pair.normal)
+    start = perf_counter()
+    denoised = method.denoise(hu)
+    seconds = perf_counter() - start
+    for ruler, key in keys.items():
+        scores = _RULERS[ruler].score(denoised, reference)
+        results.add(Row(*key, "", scores.psnr, scores.ssim, seconds))
+
+
+@lru_cache(maxsize=4)
+def _read(one: CTSlice) -> HU:
+    """Read one slice; the same pair is asked for once per method."""
+    return next(islice(read_frames(one.path), one.frame, None))
+
+
+def _set_name(pair: DosePair) -> str:
+    """Name a patient's series by what changes its noise."""
+    low = pair.low
+    thickness = "" if low.thickness_mm is None else f"{low.thickness_mm:g} mm"
+    return " ".join(filter(None, (low.patient, low.kernel, thickness)))
+
+
+def _printed(sets: Iterable[str]) -> dict[tuple[str, str, str], Published]:
+    """Give Table 3 for the series of its patient, whatever the kernel and thickness."""
+    return {
+        (name, ruler, method): cell
+        for (patient, _, method), cell in published_scores(TABLE).items()
+        for name in sets
+        for ruler in _RULERS
+        if name.split()[0] == patient
+    }
+
+
+def _total_variation(strength: float) -> CTMethod:
+    from skimage.restoration import denoise_tv_chambolle
+
+    unit = HURange()
+
+    def denoise(hu: HU) -> HU:
+        filtered = denoise_tv_chambolle(unit.to_unit(hu), weight=strength)
+        return np.asarray(unit.from_unit(filtered), dtype=np.float32)
+
+    return CTMethod("TV", denoise, {"strength": strength}, "TV")
+
+
+def _network(text: str, device: torch.device) -> CTMethod:
+    name, _, path = text.rpartition("=")
+    model, info = open_denoiser(path)
+    if model.config.in_channels != 1:
+        raise ConfigError(
+            "this denoiser takes three channels (pictures), CT has one",
+            path=path,
+            remedy="Give weights trained by the bundle ldct_clip_denoising",
+        )
+    model = model.to(device)
+    unit = HURange()
+
+    @torch.inference_mode()
+    def denoise(hu: HU) -> HU:
+        image = torch.from_numpy(unit.to_unit(hu))[None, None].to(device)
+        return np.asarray(unit.from_unit(model(image)[0, 0].float().cpu().numpy()))
+
+    settings = {"sha256": info.sha256, "encoder": info.encoder, "config": model.config.to_dict()}
+    return CTMethod(name or Path(info.name).stem, denoise, settings, "CLIPDenoising")

@@ -1,0 +1,78 @@
+"""Table 3 on a made-up challenge."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from ct_layouts import make_mayo
+
+from ldct_clipdn.bench.ldct import make_ct_method, run_ldct
+from ldct_clipdn.cli.main import main
+from ldct_clipdn.core.denoiser import build_denoiser
+from ldct_clipdn.core.metrics import RULERS
+from ldct_clipdn.core.weights import save_denoiser
+from ldct_clipdn.data.doses import match_doses
+from ldct_clipdn.data.slices import find_slices, read_frames
+from ldct_clipdn.errors import ConfigError, DataError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def challenge(tmp_path_factory):
+    root = tmp_path_factory.mktemp("mayo")
+    for patient in ("L506", "L067"):
+        for k, dose in enumerate(("full", "quarter")):
+            make_mayo(root / f"{dose}_1mm" / patient, patient, dose, size=32, seed=k)
+    return root
+
+
+def test_low_dose_is_scored_by_both_rulers_beside_the_printed_figures(challenge, tmp_path):
+    table = run_ldct(challenge, [make_ct_method("noisy", CPU)], tmp_path / "out", device=CPU)
+    paper = next(ruler for ruler in RULERS if ruler.name == "paper")
+    pairs = [p for p in match_doses(find_slices(challenge).slices).pairs if p.low.patient == "L506"]
+    expected = [
+        paper.score(next(read_frames(p.low.path)), next(read_frames(p.normal.path))) for p in pairs
+    ]
+    (place,) = (one for one in table.places if one[0] == "range 3072" and "L506" in one[1])
+    cell = table.measured[place]["noisy"]
+    assert cell.images == len(pairs) == 3
+    assert cell.psnr == pytest.approx(np.mean([one.psnr for one in expected]))
+    assert cell.ssim == pytest.approx(np.mean([one.ssim for one in expected]))
+    stretched = table.measured["range 3096", place[1]]["noisy"]
+    assert cell.psnr - stretched.psnr == pytest.approx(0.05, abs=0.02)  # PROTOCOL.md 2.3
+    assert [name for name, printed in table.published.items() if printed] == [
+        place, ("range 3096", place[1])
+    ]  # fmt: skip
+
+
+def test_networks_and_filters_from_the_command_line(challenge, tmp_path, capsys):
+    model = build_denoiser(encoder="tiny", start="identity")
+    save_denoiser(model, tmp_path / "same.safetensors")
+    arguments = ["benchmark", "ldct", str(challenge), "--patient", "L506", "--limit", "2",
+                 "--method", "noisy", "--method", "tv:0.01", "--weights",
+                 f"ours={tmp_path / 'same.safetensors'}", "--out", str(tmp_path / "out"),
+                 "-q"]  # fmt: skip
+    assert main(arguments) == 0
+    assert "45.88/0.976" in capsys.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "out/scores.csv").read_text().splitlines()))
+    assert len(rows) == 2 * 3 * 2
+    psnr = {method: [float(r["psnr"]) for r in rows if r["method"] == method]
+            for method in ("noisy", "TV", "ours")}  # fmt: skip
+    assert psnr["ours"] == pytest.approx(psnr["noisy"], abs=0.02)  # it passes the image through
+    assert psnr["TV"] != pytest.approx(psnr["noisy"], abs=0.02)
+    assert main([*arguments, "--resume"]) == 0
+    assert len((tmp_path / "out/scores.csv").read_text().splitlines()) == 13
+
+
+def test_what_cannot_be_measured_is_refused(challenge, tmp_path):
+    with pytest.raises(DataError, match=r"no pair .*L333.*L067, L506"):
+        run_ldct(challenge, [], tmp_path / "out", device=CPU, patients=["L333"])
+    with pytest.raises(ConfigError, match="no method 'bm3d' for CT"):
+        make_ct_method("bm3d", CPU)
+    save_denoiser(build_denoiser(encoder="tiny", in_channels=3), tmp_path / "rgb.safetensors")
+    with pytest.raises(ConfigError, match="takes three channels"):
+        make_ct_method(f"weights:{tmp_path / 'rgb.safetensors'}", CPU)
