@@ -73,7 +73,9 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     written = [args.out / f"similarity_{args.noise}.{ending}" for ending in ("csv", "png")]
     features.write_similarity(found, written[0])
-    features.draw_similarity(found, written[1], f"Clean against noisy features, {args.noise} noise")
+    scale = ", level on the 0..255 scale" if args.noise == "gaussian" else ""
+    title = f"Clean against noisy features, {args.noise} noise{scale}"
+    features.draw_similarity(found, written[1], title)
     if args.tsne:
         for net in nets:
             points = features.embed_features(
