@@ -61,7 +61,7 @@ def _facts(headers: Sequence[Dataset], *, identifiers: bool) -> Iterator[tuple[s
     ):
         values = numbers(first, keyword)
         if values:
-            yield name, f"{' x '.join(f'{one:g}' for one in dict.fromkeys(values))} {unit}"
+            yield name, f"{' x '.join(f'{one:.3g}' for one in dict.fromkeys(values))} {unit}"
     for name, (keyword, unit) in DOSE.items():
         values = [one for header in headers for one in numbers(header, keyword)[:1]]
         if values:

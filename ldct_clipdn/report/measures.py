@@ -196,7 +196,7 @@ def _is_flagged(record: QualityRecord, *codes: FlagCode) -> bool:
 
 
 def _number(value: float | None, digits: int, unit: str = "") -> str:
-    return NOT_MEASURED if value is None else f"{value:.{digits}f}{unit}"
+    return NOT_MEASURED if value is None else f"{value:.{digits}f}{unit}".replace("-", MINUS)
 
 
 def _signed(value: float, digits: int, unit: str) -> str:
