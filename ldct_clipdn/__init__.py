@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ldct_clipdn.core.noise import add_published_noise as add_published_noise
     from ldct_clipdn.core.weights import load_denoiser as load_denoiser
     from ldct_clipdn.ct.hu import HURange as HURange
+    from ldct_clipdn.ct.lowdose import simulate_low_dose as simulate_low_dose
     from ldct_clipdn.ct.quality import QualityRecord as QualityRecord
     from ldct_clipdn.ct.quality import assess_quality as assess_quality
     from ldct_clipdn.errors import BackendError as BackendError
@@ -53,6 +54,7 @@ _HOMES = {
     "denoise_study": "batch.run",
     "load_denoiser": "core.weights",
     "psnr": "core.metrics",
+    "simulate_low_dose": "ct.lowdose",
     "ssim": "core.metrics",
 }
 
@@ -76,6 +78,7 @@ __all__ = [
     "denoise_study",
     "load_denoiser",
     "psnr",
+    "simulate_low_dose",
     "ssim",
 ]
 

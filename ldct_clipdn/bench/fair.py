@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["FairSet", "NoiseShares", "measure_shares", "window_psnr"]
 
 BLOCK_PX: Final = 16
+
+MASK_HU: Final = (-100.0, 200.0)
+"""Smoothed full dose that counts: soft tissue with its borders to fat and to contrast medium."""
+
 MASK_EROSION: Final = 3
 
 
@@ -112,6 +116,10 @@ def _trend(size: int) -> NDArray[np.float64]:
     return basis
 
 
+def _mask(full: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return soft_tissue(torch.from_numpy(full), limits=MASK_HU, erosion=MASK_EROSION).numpy()
+
+
 class FairSet:
     """Pairs of one kernel, and what a result on them is worth.
 
@@ -128,9 +136,13 @@ class FairSet:
         self.quarter = quarter
         self.shares = measure_shares(full, quarter)
         self.target = full - np.float32(self.shares.share) * (quarter - full)
-        self.mask = np.stack(
-            [soft_tissue(torch.from_numpy(one), erosion=MASK_EROSION).numpy() for one in full]
-        )
+        self.mask = np.stack([_mask(one) for one in full])
+
+    @property
+    def truth(self) -> float:
+        """Error of the noise-free truth, for noise as strong as in the mask: nothing passes it."""
+        added = (self.quarter - self.full)[self.mask].var()
+        return self.shares.truth * float(added) / self.shares.added
 
     def error(self, result: Volume) -> float:
         """Give the mean squared difference to F* in soft tissue.
@@ -177,7 +189,7 @@ class FairSet:
             0 for the input, 1 for the noise-free truth, below 0 where a result does harm.
         """
         raw = self.error(self.quarter)
-        return (raw - self.error(result)) / (raw - self.shares.truth)
+        return (raw - self.error(result)) / (raw - self.truth)
 
 
 def window_psnr(result: Volume, reference: Volume) -> float:

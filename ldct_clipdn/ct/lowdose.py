@@ -1,28 +1,30 @@
 """Low dose from normal dose: the noise that fewer quanta would have added.
 
-Line integrals through the slice give each ray's variance, back-projection of noise alone gives its
-texture, streaks and place; the anatomy is untouched.
+Line integrals through the slice give each ray's variance; back-projection of that noise alone gives
+texture, streaks and place. The anatomy is untouched. Parallel beam: noise keeps its texture in a
+fan beam, whose rays are the same lines in another order.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ldct_clipdn.ct.noise_meter import measure_noise, smooth, soft_tissue
-from ldct_clipdn.ct.nps import SpectrumMeter, cut_rois, find_uniform_rois
+from ldct_clipdn.ct.kernel import KERNELS, USUAL_KERNEL, Probe, Window
+from ldct_clipdn.ct.noise_meter import mode_in_tissue, smooth, soft_tissue
 from ldct_clipdn.ct.projection import Beam, back_project, line_integrals
+from ldct_clipdn.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Kernel", "OwnNoise", "noise_fields", "own_noise"]
+__all__ = ["noise_fields", "ray_lengths", "simulate_low_dose"]
 
 WATER_PER_MM: Final = 0.0195
 """Attenuation of water at about 65 keV, the effective energy of 120 kV behind a body."""
@@ -38,114 +40,207 @@ BOW_TIE: Final = (0.6, 1.0)
 """Exponent of the attenuation in a ray's variance: 1 for equal quanta per ray; bow-tie filter and
 tube current that follows the body give thick paths more quanta."""
 
+EXPONENT: Final = 0.85
+"""The same where one is needed; fitted on the full dose of train/mayo_L143 (docs/weights.md)."""
 
-@dataclass(frozen=True)
-class Kernel:
-    """Reconstruction kernel: the ramp times exp(-(f / cutoff)^steepness).
+FINE_STEPS: Final = 4
+"""Parts of the slice distance on which noise is drawn, so that overlapping slices share some."""
 
-    Parameters
-    ----------
-    cutoff
-        Frequency where the window has fallen to 1/e; cycles per pixel or 1/mm, as its user says.
-    steepness
-        1 falls slowly, 3 steeply.
-    """
+LOWEST_QUANTA: Final = 10.0
+"""Fewer per ray, and noise is no longer Gaussian: the slice is called approximate."""
 
-    cutoff: float
-    steepness: float
+EDGE_HU: Final = -300.0
+EDGE_SHARE: Final = 0.02
+"""More of the field's border above this HU means that the body goes on outside."""
 
-    def window(self, frequency: Tensor) -> Tensor:
-        """Evaluate the window.
-
-        Parameters
-        ----------
-        frequency
-            In the unit of the cut-off.
-
-        Returns
-        -------
-        torch.Tensor
-            Same shape, 1 at frequency 0.
-        """
-        return torch.exp(-((frequency / self.cutoff) ** self.steepness))
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class OwnNoise:
-    """The noise that a slice came with.
+def simulate_low_dose(  # noqa: PLR0913 - physics has as many knobs
+    hu: NDArray[np.floating],
+    *,
+    dose: float,
+    spacing_mm: Sequence[float],
+    kernel: str = "auto",
+    photons: str | float = "auto",
+    electronic: float = 0.0,
+    thickness_mm: float | None = None,
+    tube_current: Sequence[float] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> NDArray[np.float32]:
+    """Make of a normal-dose CT what a fraction of its dose would have given.
+
+    Each ray gets noise of variance (1/dose - 1)/N + (1/dose^2 - 1) s^2/N^2, N its quanta, s the
+    electronic noise; the noise alone is filtered, back-projected and added.
 
     Parameters
     ----------
-    level_hu
-        Standard deviation in HU; NaN where there is too little soft tissue to tell.
+    hu
+        [H, W] or [Z, H, W] in HU, any padding below -1024.
+    dose
+        Share of the dose, above 0 to 1.
+    spacing_mm
+        Distance of rows and columns in mm; before them that of slices, if there are several.
     kernel
-        Its colour, cut-off in cycles per pixel.
-    """
-
-    level_hu: float
-    kernel: Kernel
-
-
-USUAL_KERNEL: Final = Kernel(0.26, 1.5)
-"""Median of what was found on the training slices, for slices too small to tell."""
-
-FIT_FROM: Final = 2
-"""First frequency that is fitted, in steps of the spectrum: below, anatomy counts as noise."""
-
-
-def own_noise(hu: NDArray[np.float32]) -> OwnNoise:
-    """Measure level and colour of a slice's noise.
-
-    Parameters
-    ----------
-    hu
-        [H, W] in HU.
+        A key of `ct.kernel.KERNELS`; `auto` finds the one whose spectrum the slices' noise has.
+    photons
+        Noise-equivalent quanta per unattenuated ray at full dose, for rays half a pixel apart and
+        720 views; `auto` sets them so that full dose would have the noise that the slices have.
+    electronic
+        Standard deviation of the electronic noise, in quanta.
+    thickness_mm
+        Slice thickness; above the slice distance, neighbours share noise. None: the distance.
+    tube_current
+        Of each slice, in any unit; None: the same for all.
+    seed
+        Start of the generator.
+    device
+        Where to compute, such as `cpu` or `cuda`.
 
     Returns
     -------
-    OwnNoise
-        With the usual kernel where no uniform region is large enough.
+    numpy.ndarray
+        Same shape, float32, in HU; not rounded nor limited.
+
+    Raises
+    ------
+    ConfigError
+        When a setting cannot be used.
     """
-    return OwnNoise(measure_noise(hu), fit_kernel(hu) or USUAL_KERNEL)
+    volume = np.asarray(hu, dtype=np.float32).reshape(-1, *hu.shape[-2:])
+    current = np.ones(len(volume)) if tube_current is None else np.asarray(tube_current, float)
+    _check(dose, electronic, spacing_mm, len(volume) == len(current) and bool((current > 0).all()))
+    if dose == 1:
+        return volume.reshape(hu.shape).copy()
+    scan = _Scan(volume, spacing_mm, current / np.median(current), thickness_mm, seed, device)
+    probe = Probe(volume)
+    window = _window(kernel, scan, probe)
+    quanta = _own_quanta(scan, probe, window) if photons == "auto" else float(photons)
+    scan.report(quanta, dose)
+    rays = _Rays(dose, quanta, electronic)
+    added = [scan.noise(k, rays, window) for k in range(len(volume))]
+    return (volume + np.stack(added)).reshape(hu.shape)
 
 
-def fit_kernel(hu: NDArray[np.float32], roi_px: int = 16) -> Kernel | None:
-    """Find the kernel whose spectrum the noise in uniform soft tissue has.
-
-    Parameters
-    ----------
-    hu
-        [H, W] in HU.
-    roi_px
-        Side of the regions.
-
-    Returns
-    -------
-    Kernel or None
-        Cut-off in cycles per pixel; None where there is no uniform region.
-    """
-    image = torch.from_numpy(hu)
-    smoothed = smooth(image, 3.0).numpy()
-    mask = soft_tissue(image, limits=(-60.0, 170.0), erosion=0).numpy()
-    meter = SpectrumMeter((1.0, 1.0), roi_px)
-    meter.add(cut_rois(hu, find_uniform_rois(hu, smoothed, mask, roi_px), roi_px))
-    if meter.rois < 2:
-        return None
-    spectrum = meter.spectrum()
-    return _fit(np.array(spectrum.frequency)[FIT_FROM:-1], np.array(spectrum.power)[FIT_FROM:-1])
+def _check(dose: float, electronic: float, spacing_mm: Sequence[float], current: bool) -> None:
+    if not 0 < dose <= 1:
+        raise ConfigError(
+            f"the dose {dose} is not a share", remedy="Give above 0 to 1, such as 0.25"
+        )
+    if len(spacing_mm) not in (2, 3) or not min(spacing_mm) > 0:
+        raise ConfigError(f"the spacing {spacing_mm} mm is not two or three positive numbers")
+    if not electronic >= 0:
+        raise ConfigError(f"the electronic noise {electronic} is below 0")
+    if not current:
+        raise ConfigError("tube_current must give a positive number for every slice")
 
 
-def _fit(frequency: NDArray[np.float64], power: NDArray[np.float64]) -> Kernel:
-    """Fit log(power / f) by a constant minus 2 (f / cutoff)^steepness on a grid."""
-    target = np.log(np.maximum(power, 1e-12) / frequency)
-    best = (np.inf, USUAL_KERNEL)
-    for steepness in np.arange(1.0, 3.01, 0.1):
-        for cutoff in np.geomspace(0.1, 1.5, 55):
-            model = -2 * (frequency / cutoff) ** steepness
-            error = float(np.var(target - model))
-            if error < best[0]:
-                best = (error, Kernel(float(cutoff), float(steepness)))
-    return best[1]
+class _Rays(NamedTuple):
+    """What decides the variance of a ray."""
+
+    dose: float
+    quanta: float
+    electronic: float = 0.0
+
+    def variance(self, arriving: Tensor) -> Tensor:
+        """Give what is added, for the full dose's quanta per ray."""
+        d = self.dose
+        return (1 / d - 1) / arriving + (1 / d**2 - 1) * (self.electronic / arriving) ** 2
+
+
+PROBE: Final = _Rays(dose=0.5, quanta=1e6)
+"""At half the dose, the added variance is that of the full dose."""
+
+
+class _Scan(NamedTuple):
+    """What the noise of all slices depends on."""
+
+    volume: NDArray[np.float32]
+    spacing_mm: Sequence[float]
+    current: NDArray[np.float64]
+    thickness_mm: float | None
+    seed: int
+    device: str
+
+    @property
+    def beam(self) -> Beam:
+        return Beam(max(self.volume.shape[1:]), float(self.spacing_mm[-1]))
+
+    def noise(self, k: int, rays: _Rays, window: Window) -> NDArray[np.float32]:
+        """Draw the noise of one slice in HU."""
+        sd = rays.variance(rays.quanta * self._share_arriving(k)).sqrt()
+        white = self._white(k, sd.shape).to(self.device)
+        frequency = self.beam.frequencies(self.device)
+        noise = back_project(white * sd, self.beam, frequency * window(frequency))
+        rows, columns = self.volume.shape[1:]
+        return noise[:rows, :columns].cpu().numpy() * np.float32(1000 / WATER_PER_MM)
+
+    def report(self, quanta: float, dose: float) -> None:
+        """Say which slices the physics here does not fully cover."""
+        for k, plane in enumerate(self.volume):
+            few = int((dose * quanta * self._share_arriving(k) < LOWEST_QUANTA).sum())
+            if few:
+                logger.warning("Slice %d: %d rays get under 10 quanta: approximate", k, few)
+            border = np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]])
+            if np.mean(border > EDGE_HU) > EDGE_SHARE:
+                logger.warning("Slice %d: the body goes on outside the field: approximate", k)
+
+    def _share_arriving(self, k: int) -> Tensor:
+        lengths = ray_lengths(torch.from_numpy(self.volume[k]).to(self.device), self.beam)
+        return float(self.current[k]) * torch.exp(-EXPONENT * lengths)
+
+    def _white(self, k: int, shape: Sequence[int]) -> Tensor:
+        """Average what was drawn on thin layers over the slice's thickness."""
+        step = float(self.spacing_mm[0]) if len(self.spacing_mm) == 3 else 1.0
+        thickness = step if self.thickness_mm is None else self.thickness_mm
+        count = max(round(FINE_STEPS * thickness / step), 1)
+        total = np.zeros(shape, dtype=np.float32)
+        for layer in range(FINE_STEPS * k, FINE_STEPS * k + count):
+            rng = np.random.default_rng([self.seed, layer])
+            total += rng.standard_normal(tuple(shape), dtype=np.float32)
+        return torch.from_numpy(total / np.float32(np.sqrt(count)))
+
+
+def _window(kernel: str, scan: _Scan, probe: Probe) -> Window:
+    """Choose the kernel by name, or the one that gives noise of the slices' spectrum."""
+    if kernel != "auto":
+        if kernel not in KERNELS:
+            names = ", ".join(KERNELS)
+            raise ConfigError(f"no kernel is named {kernel!r}", remedy=f"Choose auto or {names}")
+        return KERNELS[kernel]
+    pixel_mm = float(scan.spacing_mm[-1])
+    if not probe.regions:
+        logger.warning("No uniform soft tissue to read the kernel from: a usual one is taken")
+        return USUAL_KERNEL.per_mm(pixel_mm).window
+    first = probe.fit()
+    drawn = {k: scan.noise(k, PROBE, first.per_mm(pixel_mm).window) for k in probe.regions}
+    return probe.refit(first, drawn).per_mm(pixel_mm).window
+
+
+def _own_quanta(scan: _Scan, probe: Probe, window: Window) -> float:
+    """Find the quanta whose full-dose noise is what the slices have: one number for all."""
+    if probe.regions:
+        drawn = {k: scan.noise(k, PROBE, window) for k in probe.regions}
+        ratio = probe.level() / probe.level(drawn)
+    else:
+        ratio = _ratio_by_meter(scan, window)
+    return PROBE.quanta / ratio**2
+
+
+def _ratio_by_meter(scan: _Scan, window: Window) -> float:
+    readings = {k: mode_in_tissue(one, one) for k, one in enumerate(scan.volume)}
+    ratios = [
+        own / mode_in_tissue(scan.noise(k, PROBE, window), scan.volume[k])
+        for k, own in readings.items()
+        if np.isfinite(own)
+    ]
+    if not ratios:
+        raise ConfigError(
+            "there is too little soft tissue to read the noise from",
+            remedy="Give photons as a number, such as 1e5",
+        )
+    return float(np.median(ratios))
 
 
 def noise_fields(

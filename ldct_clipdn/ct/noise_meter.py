@@ -19,7 +19,7 @@ from ldct_clipdn.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NoiseMeter", "local_sd", "measure_noise", "smooth", "soft_tissue"]
+__all__ = ["NoiseMeter", "local_sd", "measure_noise", "mode_in_tissue", "smooth", "soft_tissue"]
 
 WINDOW: Final = 11
 """Side of the square in which a local standard deviation is taken, in pixels."""
@@ -110,6 +110,24 @@ def measure_noise(hu: NDArray[np.floating]) -> float:
     for one in hu[None] if hu.ndim == 2 else hu:
         meter.add(one)
     return meter.level
+
+
+def mode_in_tissue(noise: NDArray[np.floating], hu: NDArray[np.floating]) -> float:
+    """Read noise, alone or within a slice, where the slice has soft tissue.
+
+    Parameters
+    ----------
+    noise
+        [H, W] in HU.
+    hu
+        The slice that says where soft tissue is.
+
+    Returns
+    -------
+    float
+        In HU; NaN where there is too little soft tissue for a reading.
+    """
+    return _mode(_histogram(local_sd(_as_image(noise))[soft_tissue(_as_image(hu))]))
 
 
 def soft_tissue(

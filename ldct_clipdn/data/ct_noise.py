@@ -26,7 +26,8 @@ from monai.transforms import MapTransform, Randomizable, Transform
 from torch import Tensor
 
 from ldct_clipdn.ct.hu import HURange
-from ldct_clipdn.ct.lowdose import USUAL_KERNEL, Kernel, OwnNoise, noise_fields, own_noise
+from ldct_clipdn.ct.kernel import USUAL_KERNEL, Kernel, OwnNoise, own_noise
+from ldct_clipdn.ct.lowdose import noise_fields
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
