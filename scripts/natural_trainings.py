@@ -30,8 +30,8 @@ MODELS: dict[str, tuple[list[str], dict[str, object]]] = {
 
 REDUCED: dict[str, object] = {
     "start": "identity",
-    "crop_size": 96,
-    "batch_size": 8,
+    "crop_size": 64,
+    "batch_size": 4,
     "num_workers": 0,
     "validation_slices": 4,
 }

@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable, Transform
 from torch import Tensor
 
 from ldct_clipdn.core.camera import add_camera_noise, read_curves
-from ldct_clipdn.data.natural import find_images, find_pairs, read_rgb
+from ldct_clipdn.data.natural import find_images, find_pairs
 from ldct_clipdn.data.noise import AddWhiteNoise, noise_named
 from ldct_clipdn.errors import ConfigError
 
 __all__ = [
     "CameraNoise",
     "JoinPaird",
-    "LoadPictured",
     "PictureSets",
     "SplitPaird",
     "picture_noise_named",
@@ -83,37 +81,6 @@ def picture_sets(
         raise ConfigError("no data to train on is given", remedy="Give --dataset_dir DIR")
     validation = [] if validation_dir is None else _items(Path(validation_dir), pairs=pairs)
     return PictureSets(_items(Path(dataset_dir), pairs=pairs), validation[:validation_pictures])
-
-
-class LoadPictured(MapTransform):
-    """Read pictures as float32 [3, H, W] in [0, 1].
-
-    Parameters
-    ----------
-    keys
-        Entries that hold a path.
-    allow_missing_keys
-        Let an entry be absent.
-    """
-
-    def __init__(self, keys: KeysCollection, *, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
-        """Read the entries.
-
-        Parameters
-        ----------
-        data
-            Paths under the keys.
-
-        Returns
-        -------
-        dict
-            A copy with the pictures in their place.
-        """
-        read = {key: read_rgb(Path(data[key])).float() / 255 for key in self.key_iterator(data)}
-        return {**data, **read}
 
 
 class JoinPaird(MapTransform):

@@ -14,12 +14,13 @@ from bundle_runs import our_error
 from natural_images import save_pairs, save_pictures
 
 from ldct_clipdn.bench.peers import load_peer
-from ldct_clipdn.core.weights import load_denoiser
+from ldct_clipdn.core.denoiser import build_denoiser
+from ldct_clipdn.core.weights import load_denoiser, save_denoiser
 from ldct_clipdn.data.natural import read_rgb
+from ldct_clipdn.data.picture_files import LoadPictured
 from ldct_clipdn.data.picture_training import (
     CameraNoise,
     JoinPaird,
-    LoadPictured,
     SplitPaird,
     picture_noise_named,
     picture_sets,
@@ -128,6 +129,25 @@ def test_pairs_are_cropped_and_turned_together(tmp_path):
     noisy = read_rgb(folder / "0_real.png").float() / 255
     assert torch.equal(split["low_dose"], alone({"image": noisy})["image"])
     assert split["image"].shape == split["low_dose"].shape
+
+
+def test_inference_writes_what_the_network_makes(pictures, tmp_path):
+    model = build_denoiser(in_channels=3, encoder="tiny", width=4, start="identity").eval()
+    save_denoiser(model, tmp_path / "w.safetensors")
+    monai.bundle.run(
+        run_id="inference",
+        config_file=[str(CONFIGS / name) for name in ("inference_base.json", "inference.json")],
+        logging_file=False,
+        dataset_dir=str(pictures),
+        weights=str(tmp_path / "w.safetensors"),
+        output_dir=str(tmp_path / "out"),
+        device="cpu",
+    )
+    written = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in written] == ["p0.png", "p1.png", "p2.png"]
+    for path in written:  # the identity start passes pictures through
+        change = read_rgb(path).int() - read_rgb(pictures / path.name).int()
+        assert int(change.abs().max()) <= 1
 
 
 def test_camera_noise_follows_its_seed():

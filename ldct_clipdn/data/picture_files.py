@@ -1,0 +1,121 @@
+"""Pictures between files and the bundle: read, listed, saved."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from ldct_clipdn.data.natural import find_images, read_rgb
+from ldct_clipdn.errors import ConfigError, WriteError
+
+__all__ = ["LoadPictured", "SavePictured", "picture_items"]
+
+Item = dict[Hashable, Any]
+
+
+def picture_items(folder: Path | str | None) -> list[dict[str, str]]:
+    """List the pictures to denoise.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+
+    Returns
+    -------
+    list of dict
+        `image` (the file) and `name` (for its result).
+
+    Raises
+    ------
+    ConfigError
+        When no folder is given.
+    DataError
+        When it holds no picture.
+    """
+    if folder is None or not str(folder):
+        raise ConfigError("no pictures are given", remedy="Give --dataset_dir DIR")
+    paths = find_images(Path(folder)).paths
+    return [{"image": str(path), "name": path.stem} for path in paths]
+
+
+class LoadPictured(MapTransform):
+    """Read pictures as float32 [3, H, W] in [0, 1].
+
+    Parameters
+    ----------
+    keys
+        Entries that hold a path.
+    allow_missing_keys
+        Let an entry be absent.
+    """
+
+    def __init__(self, keys: KeysCollection, *, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
+        """Read the entries.
+
+        Parameters
+        ----------
+        data
+            Paths under the keys.
+
+        Returns
+        -------
+        dict
+            A copy with the pictures in their place.
+        """
+        read = {key: read_rgb(Path(data[key])).float() / 255 for key in self.key_iterator(data)}
+        return {**data, **read}
+
+
+class SavePictured(MapTransform):
+    """Write results as 8-bit PNG, limited to [0, 1] and rounded, as the published tests do.
+
+    Parameters
+    ----------
+    keys
+        Entries that hold [3, H, W]; the entry `name` names the file.
+    output_dir
+        Made where it is missing.
+    """
+
+    def __init__(self, keys: KeysCollection, output_dir: Path | str) -> None:
+        super().__init__(keys)
+        self.folder = Path(output_dir)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
+        """Write the entries.
+
+        Parameters
+        ----------
+        data
+            A result under each key.
+
+        Returns
+        -------
+        dict
+            The same.
+
+        Raises
+        ------
+        WriteError
+            When a file cannot be written.
+        """
+        from PIL import Image
+
+        path = self.folder / f"{data['name']}.png"
+        for key in self.key_iterator(data):
+            unit = np.asarray(data[key].detach().cpu().float().clamp(0, 1)).transpose(1, 2, 0)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                Image.fromarray((unit * 255).round().astype(np.uint8)).save(path)
+            except OSError as error:
+                raise WriteError(f"cannot be written ({error.strerror})", path=path) from error
+        return dict(data)
