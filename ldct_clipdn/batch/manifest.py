@@ -17,6 +17,7 @@ from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.scan import Unused
 
 __all__ = [
+    "MANIFEST_FILE",
     "InputRecord",
     "Manifest",
     "SeriesRecord",
@@ -25,6 +26,9 @@ __all__ = [
     "unused_series",
     "write_json",
 ]
+
+MANIFEST_FILE: Final = "manifest.json"
+"""Its name in the output folder."""
 
 TOOLS: Final = ("torch", "numpy", "pydicom")
 
@@ -147,7 +151,7 @@ class Manifest:
         WriteError
             When it cannot be written.
         """
-        path = folder / "manifest.json"
+        path = folder / MANIFEST_FILE
         write_json(path, self.to_dict())
         return path
 

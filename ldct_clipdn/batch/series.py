@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from ldct_clipdn.batch.kept import keep_quality, kept_quality
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name
 from ldct_clipdn.batch.watch import SeriesWatch, Watched, measure_scan_noise
 from ldct_clipdn.ct.flags import Expected
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from ldct_clipdn.batch.plan import Job
-    from ldct_clipdn.ct.quality import QualityRecord
     from ldct_clipdn.inference.backends import Backend
     from ldct_clipdn.io.scan import Instance, Scan
 
@@ -123,10 +123,10 @@ def denoise_series(job: Job, setting: Setting, report: Callable[[int], None]) ->
 
 @dataclass(frozen=True)
 class _Done:
-    """The derived series, and what was measured on it, unless it lay there already."""
+    """The derived series, and what was measured on it, now or when it was written."""
 
     uid: str
-    quality: QualityRecord | None = None
+    quality: Mapping[str, object] | None = None
 
 
 def _denoise(
@@ -138,7 +138,7 @@ def _denoise(
     recipe = _series_recipe(scan, setting)
     uid = series_uid(scan, recipe)
     if is_written(setting.target / uid, readable.digests, recipe):
-        return _Done(uid)
+        return _Done(uid, kept_quality(setting.target, uid))
     watch = SeriesWatch(scan)
     write_derived(
         scan,
@@ -159,9 +159,11 @@ def _denoise(
             ),
         )
     )
+    kept = quality.to_dict()
+    keep_quality(setting.target, uid, kept)
     if watch.example:
         setting.show(Watched(scan, uid, recipe, quality, watch.example))
-    return _Done(uid, quality)
+    return _Done(uid, kept)
 
 
 def _series_recipe(scan: Scan, setting: Setting) -> Recipe:
@@ -225,7 +227,7 @@ def _outcome(
         slices=len(scan.instances) + scan.lost,
         status="failed" if not done.uid else "partial" if lost else "denoised",
         seconds=round(perf_counter() - start, 3),
-        quality=None if done.quality is None else done.quality.to_dict(),
+        quality=done.quality,
     )
     inputs = (
         InputRecord(

@@ -75,6 +75,38 @@ def test_the_manifest_says_what_was_measured(source: Path, tmp_path: Path) -> No
     assert content["series"][0]["quality"] == quality
 
 
+def test_a_series_that_is_done_keeps_its_figures(
+    source: Path, tmp_path: Path, network: Callable[[Answer], None]
+) -> None:
+    network(flat)
+    target = tmp_path / "out"
+    (first,) = denoise_study(source, target, IDENTITY).series
+    seen: list[Watched] = []
+    (again,) = denoise_study(source, target, IDENTITY, show=seen.append).series
+    assert again.quality == first.quality
+    assert again.quality["largest_change_hu"] > 50
+    assert not seen
+    (target / "manifest.json").write_text("{", encoding="utf-8")
+    (third,) = denoise_study(source, target, IDENTITY).series
+    assert (third.status, third.quality) == ("denoised", None)
+
+
+def test_figures_outlive_a_run_that_was_cut_off(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out"
+
+    def cut_off(_: Watched) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        denoise_study(source, target, IDENTITY, show=cut_off)
+    assert not (target / "manifest.json").exists()
+    (series,) = denoise_study(source, target, IDENTITY).series
+    assert series.quality["slices"] == 4
+    assert not list(target.glob(".*"))
+
+
 @pytest.mark.parametrize("target", [8.0, 15.0])
 def test_auto_leaves_the_noise_that_is_asked_for(
     source: Path, tmp_path: Path, network: Callable[[Answer], None], target: float

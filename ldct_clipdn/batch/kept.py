@@ -1,0 +1,72 @@
+"""What was measured on a series is kept for a later run that finds the series done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ldct_clipdn.batch.manifest import MANIFEST_FILE, write_json
+from ldct_clipdn.batch.plan import RUN_FILE
+
+__all__ = ["keep_quality", "kept_quality"]
+
+
+def keep_quality(target: Path, uid: str, quality: Mapping[str, object]) -> None:
+    """Note what was measured on a series in the file that lies there while a run lasts.
+
+    Parameters
+    ----------
+    target
+        Output folder.
+    uid
+        SeriesInstanceUID of the result.
+    quality
+        As JSON can hold it.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
+    run = _read(target / RUN_FILE)
+    noted = run.get("quality")
+    known = noted if isinstance(noted, dict) else {}
+    write_json(target / RUN_FILE, {**run, "quality": {**known, uid: quality}})
+
+
+def kept_quality(target: Path, uid: str) -> Mapping[str, object] | None:
+    """Give what was measured on a series when it was written.
+
+    Parameters
+    ----------
+    target
+        Output folder.
+    uid
+        SeriesInstanceUID of the result.
+
+    Returns
+    -------
+    dict or None
+        From the run that was cut off, else from the manifest of an earlier one; None where neither
+        knows.
+    """
+    noted = _read(target / RUN_FILE).get("quality")
+    if isinstance(noted, dict) and isinstance(noted.get(uid), dict):
+        return dict(noted[uid])
+    series = _read(target / MANIFEST_FILE).get("series")
+    for one in series if isinstance(series, list) else ():
+        if isinstance(one, dict) and one.get("derived_uid") == uid:
+            quality = one.get("quality")
+            return quality if isinstance(quality, dict) else None
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a JSON file; nothing where there is none that makes sense."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
