@@ -8,23 +8,130 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.attributes import quiet_pydicom
+from ldct_clipdn.io.codecs import decode_stored
 from ldct_clipdn.io.derive import derive_image
 from ldct_clipdn.io.dicom_check import check_derived
+from ldct_clipdn.io.dicom_read import read_file
+from ldct_clipdn.io.finished import Entry, Journal
 from ldct_clipdn.io.provenance import DerivedSeries
-from ldct_clipdn.io.scan import Result
+from ldct_clipdn.io.scan import Kept, Result
 from ldct_clipdn.io.store import explained, refuse, store
 from ldct_clipdn.io.stored import to_stored
-from ldct_clipdn.io.uids import Recipe, series_uid
-from ldct_clipdn.io.write_object import write_object
+from ldct_clipdn.io.uids import Recipe, file_digest, identity, pixel_digest, series_uid
+from ldct_clipdn.io.write_object import ObjectWriter
 
 if TYPE_CHECKING:
-    from ldct_clipdn.io.scan import Scan
+    import numpy as np
+    from numpy.typing import NDArray
 
-__all__ = ["Result", "sync_folder", "to_stored", "write_derived"]
+    from ldct_clipdn.io.scan import Instance, Scan, Slice
+
+__all__ = [
+    "Result",
+    "SeriesWriter",
+    "clear_unfinished",
+    "derived_series",
+    "sync_folder",
+    "to_stored",
+    "write_derived",
+]
+
+
+class SeriesWriter(Protocol):
+    """Takes one image of a derived series after the other."""
+
+    def kept(self, instance: Instance, before: Slice) -> Kept | None:
+        """Give what a run that was cut off finished of this image; None where nothing.
+
+        Parameters
+        ----------
+        instance
+            The source image.
+        before
+            Its pixels.
+        """
+
+    def add(self, result: Result) -> NDArray[np.int32]:
+        """Write one image, read it again and check it.
+
+        Parameters
+        ----------
+        result
+            Its new HU.
+
+        Returns
+        -------
+        numpy.ndarray
+            The stored values that were written: int32 [H, W].
+        """
+
+    def finish(self) -> None:
+        """Complete the series; every image must be there."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the files lie."""
+
+
+@contextmanager
+def derived_series(
+    scan: Scan, target: Path, recipe: Recipe, *, time: datetime, number: int
+) -> Iterator[SeriesWriter]:
+    """Open a derived series for writing; it gets its name when all is well.
+
+    Files are written into a hidden folder, read again and checked. After an error nothing stays.
+    Of a run that was killed or interrupted the hidden folder stays, and the next run with the same
+    time and number keeps what is finished in it.
+
+    Parameters
+    ----------
+    scan
+        The source: its images are those that are added, in any order.
+    target
+        Folder in which the series' folder is made.
+    recipe
+        What was done.
+    time
+        The time of all clock attributes.
+    number
+        SeriesNumber of the derived series.
+
+    Yields
+    ------
+    SeriesWriter
+        To which every image is added that it has not kept.
+
+    Raises
+    ------
+    WriteError
+        When a file cannot be written, a check fails, or the series is there already.
+    """
+    uid = series_uid(scan, recipe)
+    series = DerivedSeries(uid, number, recipe, time, _incomplete(scan))
+    folder, hidden = target / uid, target / f".{uid}.partial"
+    if folder.exists():
+        raise WriteError(
+            "there is another result under this UID", path=folder, remedy="Move it away"
+        )
+    kind = ImageWriter if scan.instances[0].frame is None else ObjectWriter
+    try:
+        with _on_disk(folder), quiet_pydicom():
+            hidden.mkdir(exist_ok=True)
+            writer: SeriesWriter = kind(hidden, scan, series)
+        yield writer
+        with _on_disk(folder), quiet_pydicom():
+            writer.finish()
+            sync_folder(writer.folder)
+            writer.folder.rename(folder)
+            sync_folder(target)
+    except Exception:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def write_derived(
@@ -37,9 +144,6 @@ def write_derived(
     number: int,
 ) -> Path:
     """Write a derived series, taking one result after the other.
-
-    Files are written into a hidden folder, read again and checked; the folder gets its name only
-    when all is well. Whatever happens before that, nothing stays.
 
     Parameters
     ----------
@@ -66,27 +170,24 @@ def write_derived(
     WriteError
         When a file cannot be written, a check fails, or the series is there already.
     """
-    uid = series_uid(scan, recipe)
-    series = DerivedSeries(uid, number, recipe, time, _incomplete(scan))
-    folder = target / uid
-    if folder.exists():
-        raise WriteError(
-            "there is another result under this UID", path=folder, remedy="Move it away"
-        )
-    try:
-        with _hidden_folder(target / f".{uid}.partial") as hidden, quiet_pydicom():
-            write = _write_images if scan.instances[0].frame is None else write_object
-            write(hidden, scan, results, series)
-            sync_folder(hidden)
-            hidden.rename(folder)
-            sync_folder(target)
-    except OSError as error:
-        raise WriteError(
-            f"the series cannot be written: {error.strerror or error}",
-            path=folder,
-            remedy="Check free space and permissions",
-        ) from error
-    return folder
+    with derived_series(scan, target, recipe, time=time, number=number) as writer:
+        for result in results:
+            if writer.kept(result.instance, result.before) is None:
+                writer.add(result)
+    return target / series_uid(scan, recipe)
+
+
+def clear_unfinished(target: Path) -> None:
+    """Remove what runs that were cut off have left, so that nothing hidden fills the disk.
+
+    Parameters
+    ----------
+    target
+        Output folder, into which no one is writing.
+    """
+    for folder in target.glob(".*.partial"):
+        if folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -104,40 +205,116 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+class ImageWriter:
+    """Writes one file for each image.
+
+    Parameters
+    ----------
+    hidden
+        Hidden folder of the series.
+    scan
+        The source.
+    series
+        The derived series.
+    """
+
+    def __init__(self, hidden: Path, scan: Scan, series: DerivedSeries) -> None:
+        self.folder = hidden / "images"
+        self.folder.mkdir(exist_ok=True)
+        self._scan = scan
+        self._series = series
+        self._journal = Journal(hidden / "finished", series, self._is_intact)
+        names = {one.name for one in self._journal.entries.values()}
+        for path in self.folder.iterdir():
+            if path.name not in names:  # cut off while it was written
+                path.unlink()
+
+    def kept(self, instance: Instance, before: Slice) -> Kept | None:
+        """Give what a run that was cut off finished of this image.
+
+        Parameters
+        ----------
+        instance
+            The source image.
+        before
+            Its pixels.
+
+        Returns
+        -------
+        Kept or None
+            None where there is nothing.
+        """
+        entry = self._journal.find(identity(instance), pixel_digest(before.stored))
+        if entry is None:
+            return None
+        path = self.folder / entry.name
+        with quiet_pydicom():
+            return Kept(decode_stored(read_file(path), path), entry.limited)
+
+    def add(self, result: Result) -> NDArray[np.int32]:
+        """Write one image, read it again and check it.
+
+        Parameters
+        ----------
+        result
+            Its new HU.
+
+        Returns
+        -------
+        numpy.ndarray
+            The stored values that were written: int32 [H, W].
+
+        Raises
+        ------
+        WriteError
+            When it cannot be written, or a check fails.
+        """
+        instance, before, hu, limited = result
+        output = self._series.recipe.output
+        with _on_disk(self.folder), quiet_pydicom():
+            with explained(instance.path):
+                stored = to_stored(before, hu, instance.header)
+                ds = derive_image(instance, before, stored, self._series)
+                path = self.folder / f"{ds.SOPInstanceUID}.dcm"
+                store(ds, path, output)
+            refuse(check_derived(instance.header, before, path, output), instance.path)
+            source = identity(instance), pixel_digest(before.stored)
+            self._journal.add(Entry(*source, path.name, file_digest(path), limited))
+        return stored
+
+    def finish(self) -> None:
+        """Complete the series.
+
+        Raises
+        ------
+        WriteError
+            When an image is missing.
+        """
+        count = len(list(self.folder.iterdir()))
+        if count != len(self._scan.instances):
+            raise WriteError(
+                f"{count} of {len(self._scan.instances)} images came",
+                path=self._scan.instances[0].path,
+            )
+
+    def _is_intact(self, entry: Entry) -> bool:
+        path = self.folder / entry.name
+        return path.is_file() and file_digest(path) == entry.sha256
+
+
 def _incomplete(scan: Scan) -> str:
     usable = len(scan.instances)
     return f"INCOMPLETE {usable}/{usable + scan.lost}" if scan.lost else ""
 
 
 @contextmanager
-def _hidden_folder(folder: Path) -> Iterator[Path]:
-    """Make a folder that is gone afterwards, unless it was renamed."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+def _on_disk(folder: Path) -> Iterator[None]:
+    """Say which series could not be written, whatever the disk says."""
     try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write_images(
-    folder: Path, scan: Scan, results: Iterable[Result], series: DerivedSeries
-) -> None:
-    count = len([_write_image(folder, result, series) for result in results])
-    if count != len(scan.instances):
+        yield
+    except OSError as error:
         raise WriteError(
-            f"{count} of {len(scan.instances)} images came", path=scan.instances[0].path
-        )
-
-
-def _write_image(folder: Path, result: Result, series: DerivedSeries) -> Path:
-    """Write one image, read it again and check it."""
-    instance, before, hu = result
-    with explained(instance.path):
-        stored = to_stored(before, hu, instance.header)
-        ds = derive_image(instance, before, stored, series)
-        path = folder / f"{ds.SOPInstanceUID}.dcm"
-        store(ds, path, series.recipe.output)
-    problems = check_derived(instance.header, before, path, series.recipe.output)
-    refuse(problems, instance.path)
-    return path
+            f"the series cannot be written: {error.strerror or error}",
+            path=folder,
+            remedy="Check free space and permissions",
+        ) from error

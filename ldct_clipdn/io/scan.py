@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-__all__ = ["Found", "Instance", "Result", "Scan", "Slice", "Unused"]
+__all__ = ["Found", "Instance", "Kept", "Result", "Scan", "Slice", "Unused"]
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,19 @@ class Slice:
 
 
 class Result(NamedTuple):
-    """One image on its way out: where it comes from, what it was, and its new HU."""
+    """One image on its way out: where it comes from, what it was, its new HU, pixels limited."""
 
     instance: Instance
     before: Slice
     hu: NDArray[np.float32]
+    limited: int = 0
+
+
+class Kept(NamedTuple):
+    """One image that an earlier run finished: stored values int32 [H, W], pixels limited."""
+
+    stored: NDArray[np.int32]
+    limited: int
 
 
 @dataclass(frozen=True)

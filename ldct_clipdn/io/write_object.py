@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,11 @@ import numpy as np
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.check_object import check_object
 from ldct_clipdn.io.derive_object import derive_object
+from ldct_clipdn.io.finished import Entry, Journal
 from ldct_clipdn.io.frames import frame_count
 from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.provenance import DerivedSeries
+from ldct_clipdn.io.scan import Kept
 from ldct_clipdn.io.store import explained, refuse, store
 from ldct_clipdn.io.stored import to_stored
 from ldct_clipdn.io.uids import identity, object_uid, pixel_digest
@@ -22,35 +23,132 @@ from ldct_clipdn.io.uids import identity, object_uid, pixel_digest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ldct_clipdn.io.scan import Result, Scan
+    from ldct_clipdn.io.scan import Instance, Result, Scan, Slice
 
-__all__ = ["write_object"]
+__all__ = ["ObjectWriter"]
 
 
-def write_object(
-    folder: Path, scan: Scan, results: Iterable[Result], series: DerivedSeries
-) -> None:
-    """Write a derived Enhanced CT image, read it again and check it.
+class ObjectWriter:
+    """Writes one file with all frames.
 
     Parameters
     ----------
-    folder
-        Where to.
+    hidden
+        Hidden folder of the series.
     scan
         The source: all frames of one Enhanced CT image.
-    results
-        New HU of every frame; is consumed frame by frame.
     series
         The derived series.
 
     Raises
     ------
-    OSError
-        When the disk is full, or the like.
     WriteError
-        When a frame is missing or a check fails.
+        When a frame is missing.
     """
-    frames = scan.instances
+
+    def __init__(self, hidden: Path, scan: Scan, series: DerivedSeries) -> None:
+        self._frames = scan.instances
+        self._series = series
+        self._count = _count(self._frames)
+        self.folder = hidden / "images"
+        self.folder.mkdir(exist_ok=True)
+        self._waiting = hidden / "pixels"
+        self._words = self._open_words()
+        self._journal = Journal(hidden / "finished", series, self._is_intact)
+
+    def kept(self, instance: Instance, before: Slice) -> Kept | None:
+        """Give what a run that was cut off finished of this frame.
+
+        Parameters
+        ----------
+        instance
+            The source frame.
+        before
+            Its pixels.
+
+        Returns
+        -------
+        Kept or None
+            None where there is nothing.
+        """
+        entry = self._journal.find(identity(instance), pixel_digest(before.stored))
+        if entry is None:
+            return None
+        return Kept(self._words[instance.frame].astype(np.int32), entry.limited)
+
+    def add(self, result: Result) -> NDArray[np.int32]:
+        """Put one frame where it belongs.
+
+        Parameters
+        ----------
+        result
+            Its new HU.
+
+        Returns
+        -------
+        numpy.ndarray
+            The stored values: int32 [H, W].
+
+        Raises
+        ------
+        WriteError
+            When HU are not finite.
+        """
+        instance, before, hu, limited = result
+        stored = to_stored(before, hu, instance.header)
+        self._words[instance.frame] = stored
+        source = identity(instance), pixel_digest(before.stored)
+        name = str(instance.frame)
+        self._journal.add(Entry(*source, name, self._digest(name), limited))
+        return stored
+
+    def finish(self) -> None:
+        """Write the file, read it again and check it.
+
+        Raises
+        ------
+        OSError
+            When the disk is full, or the like.
+        WriteError
+            When a frame is missing or a check fails.
+        """
+        digests = {one.source: one.pixels for one in self._journal.entries.values()}
+        first, output = self._frames[0].path, self._series.recipe.output
+        if len(digests) != self._count:
+            raise WriteError(f"{len(digests)} of {self._count} frames came", path=first)
+        self._words.flush()
+        extremes = int(self._words.min()), int(self._words.max())
+        for path in self.folder.iterdir():  # cut off while it was written
+            path.unlink()
+        with self._waiting.open("rb") as file, explained(first):
+            result = hashlib.file_digest(file, "sha256").hexdigest()
+            uid = object_uid(digests, self._series.recipe, result)
+            path = self.folder / f"{uid}.dcm"
+            ds = derive_object(self._frames, uid, extremes, self._series)
+            file.seek(0)
+            ds.PixelData = file.read() if output.transfer_syntax.is_compressed else file
+            ds["PixelData"].VR = "OW"
+            store(ds, path, output)
+        refuse(check_object(self._frames, path, extremes, output), first)
+
+    def _open_words(self) -> np.memmap[tuple[int, ...], np.dtype[np.integer]]:
+        layout = pixel_layout(self._frames[0].header)
+        kind = np.dtype("<i2" if layout.signed else "<u2")
+        shape = (self._count, layout.rows, layout.columns)
+        frame = bytes(layout.rows * layout.columns * kind.itemsize)
+        if not self._waiting.is_file() or self._waiting.stat().st_size != len(frame) * self._count:
+            with self._waiting.open("wb") as file:  # a hole that the disk cannot fill would kill us
+                file.writelines(frame for _ in range(self._count))
+        return np.memmap(self._waiting, kind, "r+", shape=shape)
+
+    def _digest(self, name: str) -> str:
+        return hashlib.sha256(self._words[int(name)].tobytes()).hexdigest()
+
+    def _is_intact(self, entry: Entry) -> bool:
+        return self._digest(entry.name) == entry.sha256
+
+
+def _count(frames: tuple[Instance, ...]) -> int:
     whole = frames[0].whole
     count = 0 if whole is None else frame_count(whole)
     if len(frames) != count:
@@ -59,32 +157,4 @@ def write_object(
             "written whole or not at all",
             path=frames[0].path,
         )
-    layout = pixel_layout(frames[0].header)
-    waiting = folder / ".pixels"
-    kind = "<i2" if layout.signed else "<u2"
-    words = np.memmap(waiting, kind, "w+", shape=(count, layout.rows, layout.columns))
-    digests = _fill(words, results)
-    if len(digests) != count:
-        raise WriteError(f"{len(digests)} of {count} frames came", path=frames[0].path)
-    words.flush()
-    extremes = int(words.min()), int(words.max())
-    del words
-    with waiting.open("rb") as file, explained(frames[0].path):
-        uid = object_uid(digests, series.recipe, hashlib.file_digest(file, "sha256").hexdigest())
-        path = folder / f"{uid}.dcm"
-        ds = derive_object(frames, uid, extremes, series)
-        file.seek(0)
-        ds.PixelData = file.read() if series.recipe.output.transfer_syntax.is_compressed else file
-        ds["PixelData"].VR = "OW"
-        store(ds, path, series.recipe.output)
-    waiting.unlink()
-    refuse(check_object(frames, path, extremes, series.recipe.output), frames[0].path)
-
-
-def _fill(words: NDArray[np.integer], results: Iterable[Result]) -> dict[str, str]:
-    """Put each frame where it belongs; say what it was made of."""
-    digests = {}
-    for instance, before, hu in results:
-        words[instance.frame] = to_stored(before, hu, instance.header)
-        digests[identity(instance)] = pixel_digest(before.stored)
-    return digests
+    return count

@@ -1,0 +1,118 @@
+"""What is finished of a derived series that is not: a journal, so that a broken run can go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ldct_clipdn import __version__
+
+if TYPE_CHECKING:
+    from ldct_clipdn.io.provenance import DerivedSeries
+
+__all__ = ["Entry", "Journal"]
+
+
+class Entry(NamedTuple):
+    """One image that is finished.
+
+    Parameters
+    ----------
+    source
+        `identity` of the source image.
+    pixels
+        `pixel_digest` of the source image.
+    name
+        Of the file, or of the frame.
+    sha256
+        Of what was written.
+    limited
+        Pixels whose change was limited.
+    """
+
+    source: str
+    pixels: str
+    name: str
+    sha256: str
+    limited: int
+
+
+class Journal:
+    """Remembers on disk which images of a series are finished.
+
+    Each line is written after its image; a line that is lost costs the work on one image.
+
+    Parameters
+    ----------
+    path
+        The journal's file.
+    series
+        What is written; the journal of another run (other time, number, version) counts for
+        nothing.
+    is_intact
+        Says whether what was written is still there as it was.
+    """
+
+    def __init__(
+        self, path: Path, series: DerivedSeries, is_intact: Callable[[Entry], bool]
+    ) -> None:
+        self._path = path
+        heading = json.dumps([__version__, asdict(series)], default=str)
+        entries = [one for one in _read(path, heading) if is_intact(one)]
+        self.entries = {one.source: one for one in entries}
+        unfinished = path.with_name(f"{path.name}.new")
+        lines = [heading, *(json.dumps(one) for one in entries)]
+        unfinished.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        unfinished.replace(path)
+
+    def find(self, source: str, pixels: str) -> Entry | None:
+        """Look whether an image is finished.
+
+        Parameters
+        ----------
+        source
+            `identity` of the source image.
+        pixels
+            `pixel_digest` of the source image.
+
+        Returns
+        -------
+        Entry or None
+            None also where the source has changed since.
+        """
+        entry = self.entries.get(source)
+        return entry if entry and entry.pixels == pixels else None
+
+    def add(self, entry: Entry) -> None:
+        """Write down that an image is finished.
+
+        Parameters
+        ----------
+        entry
+            The image.
+
+        Raises
+        ------
+        OSError
+            When the disk is full, or the like.
+        """
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{json.dumps(entry)}\n")
+        self.entries[entry.source] = entry
+
+
+def _read(path: Path, heading: str) -> Iterator[Entry]:
+    """Read a journal up to the first line that was cut off."""
+    if not path.exists():
+        return
+    first, *lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    if first != heading:
+        return
+    for line in lines:
+        try:
+            yield Entry(*json.loads(line))
+        except (TypeError, ValueError):
+            return
