@@ -211,7 +211,7 @@ def _results(
         before = read_slice(instance)
         hu = denoise_slices(before.hu[None], engine, strength=strength)[0]
         hu, limited = limit_change(before.hu, hu)
-        watch.add(before, hu, limited)
+        watch.add(before, hu, int((limited & ~before.padding).sum()))
         yield Result(instance, before, hu)
         report(done)
 

@@ -86,7 +86,7 @@ class SeriesWatch:
         )
         self.example: Example | None = None
 
-    def add(self, before: Slice, after: NDArray[np.float32], limited: NDArray[np.bool_]) -> None:
+    def add(self, before: Slice, after: NDArray[np.float32], limited: int = 0) -> None:
         """Measure one slice.
 
         Parameters
@@ -96,11 +96,11 @@ class SeriesWatch:
         after
             Denoised, float32 [H, W] in HU.
         limited
-            Where its change was limited: bool [H, W].
+            Pixels whose change was limited.
         """
         # padding is written back as it was, whatever was made of it
         shown = np.where(before.padding, before.hu, after)
-        self._meter.add(before.hu, shown, limited=int((limited & ~before.padding).sum()))
+        self._meter.add(before.hu, shown, limited=limited)
         if self._seen == self._middle:
             self.example = Example(before.hu, shown, self._seen)
         self._seen += 1

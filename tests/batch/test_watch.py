@@ -51,9 +51,7 @@ def test_padding_is_not_measured_and_the_middle_is_kept(tmp_path: Path) -> None:
         before = read_slice(instance)
         after = before.hu + 1
         after[before.padding] = 500
-        limited = before.padding.copy()
-        limited[40, 40:42] = True
-        watch.add(before, after, limited)
+        watch.add(before, after, limited=2)
     record = watch.finish(Expected(slices=6))
     assert record.largest_change_hu == pytest.approx(1, abs=1e-3)
     assert record.limited == 10
