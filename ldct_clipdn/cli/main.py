@@ -14,7 +14,17 @@ from ldct_clipdn.errors import ConfigError, LdctError
 
 __all__ = ["main"]
 
-COMMANDS = ("denoise", "evaluate", "data", "weights", "phantom", "doctor", "benchmark", "features")
+COMMANDS = (
+    "denoise",
+    "simulate",
+    "evaluate",
+    "data",
+    "weights",
+    "phantom",
+    "doctor",
+    "benchmark",
+    "features",
+)
 """One module of this folder per command; each offers `add_parser(subparsers)` and `run(args)`."""
 
 EXIT_FAILED = 1

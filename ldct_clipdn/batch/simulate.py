@@ -1,0 +1,171 @@
+"""Lowers the dose of every CT series in a folder, by simulation."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ldct_clipdn.batch.plan import check_folders, plan_run
+from ldct_clipdn.ct.kernel import KERNELS
+from ldct_clipdn.ct.lowdose import simulate_low_dose
+from ldct_clipdn.errors import ConfigError, LdctError
+from ldct_clipdn.io.attributes import number, text
+from ldct_clipdn.io.dicom_read import read_slice
+from ldct_clipdn.io.find import find_series
+from ldct_clipdn.io.geometry import along_normal
+from ldct_clipdn.io.scan import Result
+from ldct_clipdn.io.simulated import SimulationRecipe, write_simulated
+
+if TYPE_CHECKING:
+    from ldct_clipdn.io.scan import Scan
+
+__all__ = ["SimulatedSeries", "simulate_study"]
+
+ITERATIVE: Final = re.compile(r"^[IJQ][a-z]?\d\d|idose|asir|aidr|imr|safire|admire|veo|deep", re.I)
+"""How makers name what is no filtered back-projection, in kernel and description."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SimulatedSeries:
+    """What became of one series.
+
+    Parameters
+    ----------
+    source_uid
+        SeriesInstanceUID of the source.
+    simulated_uid
+        Of what was written; empty where it failed.
+    slices
+        Images of the source.
+    reason
+        Why it failed, else empty.
+    """
+
+    source_uid: str
+    simulated_uid: str
+    slices: int
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the record as strings and numbers.
+
+        Returns
+        -------
+        dict
+            One entry per field.
+        """
+        return asdict(self)
+
+
+def simulate_study(
+    source: str | Path, target: str | Path, recipe: SimulationRecipe
+) -> list[SimulatedSeries]:
+    """Simulate low dose for every CT series in a file or folder; one series is in memory at a time.
+
+    Parameters
+    ----------
+    source
+        File or folder; is never changed.
+    target
+        Output folder, outside the source; gets one folder per simulated series.
+    recipe
+        How.
+
+    Returns
+    -------
+    list of SimulatedSeries
+        One per series found. A series that failed is in it and stops no other.
+
+    Raises
+    ------
+    ConfigError
+        When source, target, dose or kernel cannot be used.
+    """
+    _check(recipe)
+    source, target = Path(source), Path(target)
+    check_folders(source, target)
+    time = datetime.now().astimezone()
+    target.mkdir(parents=True, exist_ok=True)
+    records = []
+    for job in plan_run(find_series(source)).jobs:
+        scan = job.scan
+        try:
+            folder = write_simulated(
+                scan, _results(scan, recipe), target, recipe, time=time, number=job.number
+            )
+        except LdctError as error:
+            logger.debug("series %s failed", scan.source_uid, exc_info=True)
+            failed = SimulatedSeries(scan.source_uid, "", len(scan.instances), error.reason)
+            records.append(failed)
+        else:
+            records.append(SimulatedSeries(scan.source_uid, folder.name, len(scan.instances)))
+    return records
+
+
+def _check(recipe: SimulationRecipe) -> None:
+    if not 0 < recipe.dose < 1:
+        raise ConfigError(
+            f"the dose {recipe.dose:g} is no lower dose",
+            remedy="Give between 0 and 1, such as 0.25",
+        )
+    if recipe.kernel != "auto" and recipe.kernel not in KERNELS:
+        names = ", ".join(KERNELS)
+        raise ConfigError(
+            f"no kernel is named {recipe.kernel!r}", remedy=f"Choose auto or one of {names}"
+        )
+
+
+def _results(scan: Scan, recipe: SimulationRecipe) -> Iterator[Result]:
+    _warn_of_iterative(scan)
+    before = [read_slice(one) for one in scan.instances]
+    low = simulate_low_dose(
+        np.stack([one.hu for one in before]),
+        dose=recipe.dose,
+        spacing_mm=(_step_mm(scan), *scan.spacing_mm),
+        kernel=recipe.kernel,
+        photons=recipe.photons,
+        thickness_mm=_headers(scan, "SliceThickness", (0.0,))[0] or None,
+        tube_current=_tube_current(scan),
+        seed=recipe.seed,
+    )
+    for instance, pixels, hu in zip(scan.instances, before, low, strict=True):
+        yield Result(instance, pixels, hu)
+
+
+def _warn_of_iterative(scan: Scan) -> None:
+    header = scan.instances[0].header
+    names = (text(header, "ConvolutionKernel"), text(header, "SeriesDescription"))
+    if any(ITERATIVE.search(name) for name in names):
+        logger.warning(
+            "%s looks like an iterative reconstruction, whose noise does not follow the dose as "
+            "simulated here: approximate",
+            " ".join(names).strip(),
+        )
+
+
+def _step_mm(scan: Scan) -> float:
+    """Measure the distance of slices; of a single one, its thickness."""
+    places = [along_normal(one.header) for one in scan.instances]
+    known = np.array([one for one in places if one is not None])
+    step = float(np.median(np.abs(np.diff(known)))) if len(known) > 1 else 0.0
+    return step or _headers(scan, "SliceThickness", (0.0,))[0] or 1.0
+
+
+def _tube_current(scan: Scan) -> tuple[float, ...] | None:
+    current = _headers(scan, "XRayTubeCurrent", (0.0,))
+    return current if len(current) == len(scan.instances) and min(current) > 0 else None
+
+
+def _headers(scan: Scan, keyword: str, otherwise: tuple[float, ...]) -> tuple[float, ...]:
+    """Read a number from every header that has it."""
+    read = (number(one.header, keyword) for one in scan.instances)
+    return tuple(one for one in read if one is not None) or otherwise

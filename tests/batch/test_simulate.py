@@ -1,0 +1,136 @@
+"""Simulated low-dose series: the files, what they say of themselves, and the command."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from builders import edit, make_series
+
+from ldct_clipdn.batch.simulate import simulate_study
+from ldct_clipdn.cli.main import main
+from ldct_clipdn.errors import ConfigError
+from ldct_clipdn.io.find import find_series
+from ldct_clipdn.io.simulated import SimulationRecipe
+
+RECIPE = SimulationRecipe(0.25, kernel="soft", photons=2e4)
+
+
+def _hu(folder: Path) -> np.ndarray:
+    files = sorted(map(pydicom.dcmread, folder.glob("*.dcm")), key=lambda ds: ds.InstanceNumber)
+    return np.stack([ds.pixel_array * ds.RescaleSlope + ds.RescaleIntercept for ds in files])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    make_series(folder, slices=2, rows=64, columns=64)
+    return folder
+
+
+def test_writes_a_marked_series(source: Path, tmp_path: Path) -> None:
+    before = {one.name: one.read_bytes() for one in source.iterdir()}
+    (record,) = simulate_study(source, tmp_path / "out", RECIPE)
+    assert not record.reason
+    written = sorted((tmp_path / "out" / record.simulated_uid).iterdir())
+    assert len(written) == record.slices == 2
+    assert {one.name: one.read_bytes() for one in source.iterdir()} == before
+    originals = {ds.SOPInstanceUID: ds for ds in map(pydicom.dcmread, source.iterdir())}
+    for path in written:
+        ds = pydicom.dcmread(path)
+        assert path.stem == ds.SOPInstanceUID == ds.file_meta.MediaStorageSOPInstanceUID
+        assert ds.SeriesInstanceUID == record.simulated_uid
+        assert ds.SyntheticData == "YES"
+        assert ds.ContentQualification == "RESEARCH"
+        assert ds.ImageType[0] == "DERIVED"
+        assert ds.SeriesDescription.endswith("[SIMULATED 25% DOSE]")
+        assert "simulated" in ds.DerivationDescription
+        assert "0.25 of the dose" in ds.DerivationDescription
+        assert "DerivationCodeSequence" not in ds  # no 113087: nothing was smoothed
+        purpose = ds.ContributingEquipmentSequence[-1].PurposeOfReferenceCodeSequence[0]
+        assert (purpose.CodeValue, purpose.CodingSchemeDesignator) == ("109100", "DCM")
+        original = originals[ds.SourceImageSequence[0].ReferencedSOPInstanceUID]
+        for keyword in ("PatientID", "StudyInstanceUID", "ImagePositionPatient", "RescaleSlope"):
+            assert ds[keyword].value == original[keyword].value
+        assert ds.SOPInstanceUID != original.SOPInstanceUID
+
+
+def test_adds_noise_and_no_bias(source: Path, tmp_path: Path) -> None:
+    (record,) = simulate_study(source, tmp_path / "out", RECIPE)
+    change = _hu(tmp_path / "out" / record.simulated_uid) - _hu(source)
+    assert change.std() > 2
+    body = change[:, 20:44, 20:44]
+    assert abs(body.mean()) < 1.5
+
+
+def test_same_seed_same_images_other_seed_other_names(source: Path, tmp_path: Path) -> None:
+    runs = [
+        simulate_study(source, tmp_path / name, SimulationRecipe(0.25, "soft", 2e4, seed))[0]
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    names = [
+        {one.name for one in (tmp_path / where / run.simulated_uid).iterdir()}
+        for where, run in zip("abc", runs, strict=True)
+    ]
+    assert names[0] == names[1]
+    assert not names[0] & names[2]
+
+
+def test_can_be_denoised(source: Path, tmp_path: Path) -> None:
+    simulate_study(source, tmp_path / "out", RECIPE)
+    found = find_series(tmp_path / "out")
+    assert sum(len(one.instances) for one in found) == 2
+    assert not found.unused
+
+
+def test_existing_result_is_left_alone(source: Path, tmp_path: Path) -> None:
+    simulate_study(source, tmp_path / "out", RECIPE)
+    (again,) = simulate_study(source, tmp_path / "out", RECIPE)
+    assert "there already" in again.reason
+    assert len([one for one in (tmp_path / "out").iterdir() if one.is_dir()]) == 1
+
+
+def test_failure_leaves_nothing(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ldct_clipdn.io.simulated.store", full)
+    (record,) = simulate_study(source, tmp_path / "out", RECIPE)
+    assert "No space left" in record.reason
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_warns_of_iterative_reconstruction(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for one in source.iterdir():
+        edit(one, ConvolutionKernel="I30f")
+    with caplog.at_level(logging.WARNING):
+        simulate_study(source, tmp_path / "out", RECIPE)
+    assert "iterative" in caplog.text
+
+
+@pytest.mark.parametrize("recipe", [SimulationRecipe(1.0), SimulationRecipe(0.5, kernel="B30f")])
+def test_refuses(source: Path, tmp_path: Path, recipe: SimulationRecipe) -> None:
+    with pytest.raises(ConfigError):
+        simulate_study(source, tmp_path / "out", recipe)
+    assert not (tmp_path / "out").exists()
+
+
+def test_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["simulate", str(source), str(tmp_path / "out"), "--kernel", "soft"]
+    assert main([*given, "--dose", "0.5", "--photons", "1e5", "--json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["series"]
+    assert (tmp_path / "out" / one["simulated_uid"]).is_dir()
+    assert main([*given, "--dose", "0.5", "--photons", "1e5"]) == 1
+    assert "there already" in capsys.readouterr().out
+    assert main([*given, "--dose", "2"]) == 2
+    assert main([*given, "--dose", "0.5", "--photons", "few"]) == 2
+    (tmp_path / "empty").mkdir()
+    assert main(["simulate", str(tmp_path / "empty"), str(tmp_path / "o"), "--dose", "0.5"]) == 3
