@@ -14,7 +14,6 @@ from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import Result
 from ldct_clipdn.io.simulated import SimulationRecipe, write_simulated
 
-
 SYNTHETIC = "(0008,001c)"
 """SyntheticData, newer than the validator; the one message that DICOM.md lists."""
 
