@@ -159,7 +159,8 @@ def published_poisson(clean: np.ndarray, alpha: float) -> np.ndarray:
 
 def test_poisson_counts_the_distinct_values():
     few = np.round(made_up(0, 40, 50) * 20) / np.float32(20)
-    for clean in (made_up(0, 40, 50), few):
+    every = np.arange(256 * 3, dtype=np.float32).reshape(16, 16, 3) % 256 / 255  # a power of two
+    for clean in (made_up(0, 40, 50), few, every):
         noisy = add_published_noise(clean, "poisson", 3.5)
         np.testing.assert_allclose(noisy, published_poisson(clean, 3.5), atol=1e-6)
 
