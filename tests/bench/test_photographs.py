@@ -75,7 +75,15 @@ def test_measured_cost_scales_with_the_image():
     weights = 9 * (3 * 8 + 18 * 8 * 8 + 8 * 3)
     assert small.gmac == pytest.approx(weights * 16 * 16 / 1e9)
     assert small.seconds > 0
-    assert small.peak_gb is None
+
+
+def test_peak_memory_is_at_least_what_must_be_held():
+    wide = torch.nn.Sequential(*(torch.nn.Conv2d(k, 64, 1) for k in (3, 64)))
+    cost = measure_efficiency("wide", wide, CPU, side=512, repeats=1)
+    held = 2 * 64 * 512 * 512 * 4 / 1e9  # input and output of the second layer
+    if cost.peak_gb is None:
+        pytest.skip("this system does not tell how large a process was")
+    assert 0.9 * held < cost.peak_gb < 4 * held
 
 
 def test_efficiency_from_the_command_line(tmp_path, capsys, monkeypatch):

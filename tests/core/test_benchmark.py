@@ -75,3 +75,16 @@ def test_what_cannot_be_measured_is_refused():
         list(measure(lambda x: x[..., 1:], [picture(0)], Noise("gaussian", 15), device=CPU))
     with pytest.raises(DataError, match="equal size"):
         Picture("a", torch.zeros(3, 4, 4), torch.zeros(3, 4, 5))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_gpu_scores_as_the_cpu_does():
+    pictures = [picture(k) for k in range(3)]
+    for kind, level in (("gaussian", 50), ("poisson", 3), ("speckle", 0.04)):
+        scores = [
+            list(measure(lambda x: x * 0.9, pictures, Noise(kind, level), device=device))
+            for device in (CPU, torch.device("cuda"))
+        ]
+        for cpu, gpu in zip(*scores, strict=True):
+            assert cpu[:3] == pytest.approx(gpu[:3], abs=1e-5)
