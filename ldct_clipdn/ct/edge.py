@@ -42,6 +42,8 @@ CLEAR_HU: Final = -900.0
 NEIGHBOUR_PX: Final = 10
 """Skin this near to something else outside it is left out, in pixels."""
 
+LEAST_STEP_HU: Final = 200.0
+
 LEAST_PIXELS: Final = 4000
 """Pixels that an edge needs; fewer give a curve that is mostly noise."""
 
@@ -157,15 +159,18 @@ class EdgeMeter:
         Returns
         -------
         float or None
-            In 1/mm; None where too little skin was seen or the curve does not fall so far.
+            In 1/mm; None where too little skin was seen, or where it is no edge: under 200 HU
+            high, or sharper than the sampling allows.
         """
         if self.pixels < LEAST_PIXELS or not self._count.all():
             return None
         step = self._total / self._count
+        if abs(step[: BINS // 4].mean() - step[-BINS // 4 :].mean()) < LEAST_STEP_HU:
+            return None
         line = np.diff(step) * _taper(BINS - 1)
         transfer = np.abs(np.fft.rfft(line, 64 * BINS))
         transfer /= transfer[0]
-        below = np.flatnonzero(transfer < 0.5)
+        below = np.flatnonzero(transfer[: 64 * BINS // BINS_PER_PX + 1] < 0.5)
         if not below.size:
             return None
         last = int(below[0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage, special
 
-from ldct_clipdn.ct.edge import EdgeMeter, find_skin_edge
+from ldct_clipdn.ct.edge import EdgeMeter, SkinEdge, find_skin_edge
 from ldct_clipdn.ct.tissue import body_mask, smooth
 
 MM = 0.7
@@ -73,6 +73,20 @@ def test_skin_cut_off_by_the_image_is_left_out() -> None:
 @pytest.mark.parametrize("hu", [-1000.0, 40.0])
 def test_no_skin_no_figure(hu: float) -> None:
     assert f50(np.full((128, 128), hu, dtype=np.float32)) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_is_no_edge(seed: int) -> None:
+    assert f50(np.random.default_rng(seed).normal(0, 30, (256, 256)), disc(1.0)) is None
+
+
+@pytest.mark.parametrize(("blur", "is_edge"), [(0.25, True), (0.15, False)])
+def test_nothing_is_sharper_than_the_sampling(blur: float, is_edge: bool) -> None:
+    distance = np.random.default_rng(0).uniform(-12, 12, 40_000)
+    meter = EdgeMeter()
+    step = (-1000 * special.ndtr(distance / blur)).astype(np.float32)
+    meter.add(step.reshape(200, 200), SkinEdge(np.ones((200, 200), dtype=bool), distance))
+    assert (meter.f50(MM) is not None) == is_edge
 
 
 def test_too_little_skin_gives_no_figure() -> None:
