@@ -464,8 +464,15 @@ def test_federated_learning(
     client.finalize()
 
 
-def test_monai_label(dataset: Path, train: Train, tmp_path: Path) -> None:
-    """Checklist 24: its overrides, with lists of its own that hold labels too."""
+def test_monai_label(dataset: Path, train: Train, exported: tuple[Path, CLIPDenoiser]) -> None:
+    """Checklist 24: its overrides, with lists of its own that hold labels, from given weights."""
+    path, network = exported
+    loader = {
+        "_target_": "CheckpointLoader",
+        "load_path": str(path),
+        "load_dict": {"model": "$@network"},
+    }
+    handlers = json.loads((CONFIGS / "train.json").read_text())["train"]["handlers"]
     slices = sorted(str(one) for one in (dataset / "full_1mm" / "L096").iterdir())
     items = [{"image": one, "label": one} for one in slices]
     run_dir = train(
@@ -474,9 +481,13 @@ def test_monai_label(dataset: Path, train: Train, tmp_path: Path) -> None:
             "train#dataset#data": items,
             "validate#dataset#data": items[:1],
             "train#dataloader#num_workers": 0,
+            "train#handlers": [loader, *handlers],
         }
     )
-    assert torch.load(run_dir / "last.pt", weights_only=True)["settings"]["training_slices"] == 3
+    saved = torch.load(run_dir / "last.pt", weights_only=True)
+    assert saved["settings"]["training_slices"] == 3
+    for name, value in network.encoder.state_dict().items():  # frozen: as they were loaded
+        assert torch.equal(saved["network"][f"encoder.{name}"], value)
     with (run_dir / "validation.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert (row["patient"], row["slices"]) == ("unknown", "1")
