@@ -29,6 +29,7 @@ from ldct_clipdn.errors import DecodeError
 from ldct_clipdn.io.attributes import VALUE_ERRORS, text
 from ldct_clipdn.io.codestream import check_head, check_sign, read_head
 from ldct_clipdn.io.files import open_file
+from ldct_clipdn.io.jpeg12 import decode_jpeg12
 from ldct_clipdn.io.layout import PixelLayout, pixel_layout
 
 if TYPE_CHECKING:
@@ -200,8 +201,8 @@ def _decompressed(ds: Dataset, frame: bytes, layout: PixelLayout) -> NDArray[np.
     if layout.high_bit != layout.bits - 1:
         raise DecodeError("HighBit is not BitsStored - 1 in a compressed file")
     syntax = transfer_syntax(ds)
-    decoder = DECODERS.get(syntax)
-    if decoder is None:
+    decoder = DECODERS.get(syntax, "")
+    if not decoder and syntax != JPEGExtended12Bit:
         raise DecodeError(
             f"the transfer syntax {syntax.name} is not supported",
             remedy="Convert the file to Explicit VR Little Endian",
@@ -210,7 +211,10 @@ def _decompressed(ds: Dataset, frame: bytes, layout: PixelLayout) -> NDArray[np.
         return pixel_array(ds, raw=True, decoding_plugin=decoder)
     head = read_head(frame)
     check_head(head, layout)
-    stored = pixel_array(ds, raw=True, decoding_plugin=decoder)
+    if syntax == JPEGExtended12Bit:
+        stored = decode_jpeg12(frame, layout)
+    else:
+        stored = pixel_array(ds, raw=True, decoding_plugin=decoder)
     check_sign(stored, head, layout)
     return stored
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +131,7 @@ def test_encapsulated_uncompressed(tmp_path: Path, bits: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "syntax", ["1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.55", "1.2.840.10008.1.2.4.100"]
+    "syntax", ["1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55", "1.2.840.10008.1.2.4.100"]
 )
 def test_a_syntax_without_a_decoder_is_refused(tmp_path: Path, syntax: str) -> None:
     (path,) = make_series(tmp_path, slices=1, transfer_syntax=RLELossless)
@@ -158,3 +160,21 @@ def test_garbage_is_no_ct(tmp_path: Path) -> None:
     edit(path, PixelData=noise.astype("<u2").tobytes())
     with pytest.raises(DecodeError, match="so they are no CT"):
         read(path)
+
+
+@pytest.mark.skipif(shutil.which("dcmcjpeg") is None, reason="dcmcjpeg (dcmtk) is not installed")
+def test_jpeg_of_12_bits(tmp_path: Path) -> None:
+    (path,) = make_series(tmp_path / "plain", slices=1, rows=64, columns=48)
+    lossy = tmp_path / "lossy.dcm"
+    command = ["dcmcjpeg", "+ee", "+q", "100", path, lossy]
+    subprocess.run(command, check=True, capture_output=True)
+    assert pydicom.dcmread(lossy).file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.4.51"
+    hu = [read_slice(Instance(one, read_header(one))).hu for one in (path, lossy)]
+    assert np.abs(hu[0] - hu[1]).max() <= 8
+    ds = pydicom.dcmread(lossy)
+    frame = get_frame(ds.PixelData, 0, number_of_frames=1)
+    for damaged in (frame[:40], frame[:200].replace(b"\xff\xc4", b"\xff\xc5")):
+        ds.PixelData = encapsulate([damaged])
+        ds.save_as(lossy)
+        with pytest.raises(DecodeError):
+            read(lossy)
