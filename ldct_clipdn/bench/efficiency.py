@@ -196,7 +196,7 @@ def _peak_gb(network: nn.Module, image: torch.Tensor) -> float | None:
         grown = _process_bytes("VmHWM") - before
     except OSError:
         return None
-    weights = sum(one.numel() * one.element_size() for one in network.state_dict().values())
+    weights: int = sum(one.numel() * one.element_size() for one in network.parameters())
     return (grown + weights) / 1e9
 
 
