@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -13,16 +14,16 @@ from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.batch.kept import keep_quality, kept_quality
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name
+from ldct_clipdn.batch.stream import denoised
 from ldct_clipdn.batch.watch import SeriesWatch, Watched, measure_scan_noise
 from ldct_clipdn.ct.flags import Expected
-from ldct_clipdn.ct.residual import limit_change
 from ldct_clipdn.ct.strength import auto_strength
 from ldct_clipdn.errors import LdctError, ReadError
-from ldct_clipdn.inference.denoise import denoise_slices
 from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_slice
-from ldct_clipdn.io.dicom_write import Result, write_derived
+from ldct_clipdn.io.dicom_write import derived_series
 from ldct_clipdn.io.known import is_written
+from ldct_clipdn.io.stored import from_stored
 from ldct_clipdn.io.uids import Recipe, identity, pixel_digest, series_uid
 
 if TYPE_CHECKING:
@@ -140,30 +141,33 @@ def _denoise(
     if is_written(setting.target / uid, readable.digests, recipe):
         return _Done(uid, kept_quality(setting.target, uid))
     watch = SeriesWatch(scan)
-    write_derived(
-        scan,
-        _results(scan, setting.engine, recipe.strength, watch, report),
-        setting.target,
-        recipe,
-        time=_series_time(scan.instances[0].header, setting),
-        number=job.number,
-    )
-    quality = watch.finish(
-        Expected(
-            slices=len(scan.instances) + scan.lost,
-            strength=recipe.strength,
-            target_hu=setting.target_noise,
-            noise_hu=setting.engine.weights.trained_noise_hu,
-            unusual=tuple(
-                note.removeprefix(UNUSUAL) for note in scan.notes if note.startswith(UNUSUAL)
-            ),
-        )
-    )
-    kept = quality.to_dict()
-    keep_quality(setting.target, uid, kept)
+    time = _series_time(scan.instances[0].header, setting)
+    with (
+        derived_series(scan, setting.target, recipe, time=time, number=job.number) as writer,
+        closing(denoised(scan, writer, setting.engine, recipe)) as steps,
+    ):
+        for done, (result, kept) in enumerate(steps, start=1):
+            stored, limited = kept or (writer.add(result), result.limited)
+            instance, before = result.instance, result.before
+            watch.add(before, from_stored(stored, instance.header), limited)
+            report(done)
+        quality = watch.finish(_expected(scan, recipe, setting))
+        keep_quality(setting.target, uid, quality.to_dict())
     if watch.example:
         setting.show(Watched(scan, uid, recipe, quality, watch.example))
-    return _Done(uid, kept)
+    return _Done(uid, quality.to_dict())
+
+
+def _expected(scan: Scan, recipe: Recipe, setting: Setting) -> Expected:
+    return Expected(
+        slices=len(scan.instances) + scan.lost,
+        strength=recipe.strength,
+        target_hu=setting.target_noise,
+        noise_hu=setting.engine.weights.trained_noise_hu,
+        unusual=tuple(
+            note.removeprefix(UNUSUAL) for note in scan.notes if note.startswith(UNUSUAL)
+        ),
+    )
 
 
 def _series_recipe(scan: Scan, setting: Setting) -> Recipe:
@@ -197,23 +201,6 @@ def _read_through(scan: Scan) -> _Readable:
             instances.append(instance)
     lost = scan.lost + len(failures)
     return _Readable(replace(scan, instances=tuple(instances), lost=lost), digests, failures)
-
-
-def _results(
-    scan: Scan,
-    engine: Backend,
-    strength: float,
-    watch: SeriesWatch,
-    report: Callable[[int], None],
-) -> Iterator[Result]:
-    """Denoise slice by slice, so that one slice at a time is in memory."""
-    for done, instance in enumerate(scan.instances, start=1):
-        before = read_slice(instance)
-        hu = denoise_slices(before.hu[None], engine, strength=strength)[0]
-        hu, limited = limit_change(before.hu, hu)
-        watch.add(before, hu, int((limited & ~before.padding).sum()))
-        yield Result(instance, before, hu)
-        report(done)
 
 
 def _outcome(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ldct_clipdn.io.scan import Slice
 
-__all__ = ["to_stored"]
+__all__ = ["from_stored", "to_stored"]
 
 
 def to_stored(before: Slice, hu: NDArray[np.float32], header: Dataset) -> NDArray[np.int32]:
@@ -57,3 +57,22 @@ def to_stored(before: Slice, hu: NDArray[np.float32], header: Dataset) -> NDArra
         new_padding = is_in_range(stored, limits) & (stored != before.stored)
         stored[new_padding] = limits[1] + 1 if limits[1] < layout.high else limits[0] - 1
     return stored
+
+
+def from_stored(stored: NDArray[np.int32], header: Dataset) -> NDArray[np.float32]:
+    """Turn stored values into HU, as whoever opens the file will see them.
+
+    Parameters
+    ----------
+    stored
+        int32 [H, W].
+    header
+        Of the source, whose rescale the derived image has.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 [H, W] in HU; padding as if it were none.
+    """
+    slope, intercept = rescale(header)
+    return (stored.astype(np.float64) * slope + intercept).astype(np.float32)

@@ -66,6 +66,8 @@ class Recipe:
         HU that the network saw as 0 and 1.
     output
         How the images are written.
+    batch
+        Slices that are computed at once, which may change the last bits.
     """
 
     weights: str
@@ -78,6 +80,7 @@ class Recipe:
     hu_low: float
     hu_high: float
     output: OutputOptions = DEFAULT_OUTPUT
+    batch: int = 1
 
     def canonical(self) -> str:
         """Write the recipe as text that is the same whenever the recipe is.
