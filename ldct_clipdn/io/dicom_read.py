@@ -33,12 +33,15 @@ if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.tag import BaseTag
 
-__all__ = ["is_dicom", "read_file", "read_header", "read_slice", "rescale"]
+__all__ = ["is_dicom", "read_file", "read_header", "read_slice", "rescale", "starts_like_dicom"]
 
 PARSE_ERRORS: Final = (*VALUE_ERRORS, InvalidDicomError, MemoryError, zlib.error)
 
 PLAUSIBLE_HU: Final = 4096.0
 """Half of the pixels of any CT image lie nearer to water than this; of garbage, a few."""
+
+START: Final = 132
+"""Bytes of the preamble and of `DICM` after it."""
 
 INFLATE_STEP: Final = 2**20
 
@@ -61,9 +64,25 @@ def is_dicom(path: Path) -> bool:
         False also where the file cannot be opened.
     """
     try:
-        start = read_start(path, 132)
+        start = read_start(path, START)
     except (OSError, ReadError):
         return False
+    return starts_like_dicom(start)
+
+
+def starts_like_dicom(start: bytes) -> bool:
+    """Say whether bytes begin like a DICOM file.
+
+    Parameters
+    ----------
+    start
+        The first `START` bytes of a file, or all where it is shorter.
+
+    Returns
+    -------
+    bool
+        True for a preamble, and for a first tag that fits.
+    """
     return start[128:] == b"DICM" or _is_bare_data_set(start)
 
 
@@ -188,7 +207,7 @@ def rescale(header: Dataset, path: Path | None = None) -> tuple[float, float]:
 
 def _read(path: Path, *, pixels: bool) -> Dataset:
     try:
-        start = read_start(path, 132)
+        start = read_start(path, START)
         if not start:
             raise ReadError("the file is empty", path=path, remedy="Fetch it again")
         bare = start[128:] != b"DICM"
@@ -227,7 +246,7 @@ def _stop_when(path: Path, *, pixels: bool) -> Callable[[BaseTag, str | None, in
 
 def _check_start(file: BufferedReader | BytesIO, path: Path) -> None:
     """Refuse a data set of zeros, and a deflated one that would fill the memory at once."""
-    file.seek(132)
+    file.seek(START)
     meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
     if text(meta, "TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         start = file.read(4)

@@ -54,7 +54,9 @@ def list_files(source: Path) -> Iterator[Path | Unused]:
         Each file, in a fixed order; or why it is none.
     """
     for path in _on_disk(source):
-        if not path.is_file():
+        if isinstance(path, Unused):
+            yield path
+        elif not path.is_file():
             yield Unused(path, "skipped", "no regular file, or a broken link")
         elif _is_archive(path):
             yield from _members(path)
@@ -138,17 +140,21 @@ def changed(path: Path) -> int:
     return (path if path.exists() else _holder(path)).stat().st_mtime_ns
 
 
-def _on_disk(source: Path) -> Iterator[Path]:
+def _on_disk(source: Path) -> Iterator[Path | Unused]:
     if not source.is_dir():
         yield source
         return
     visited = set()
-    for folder, subfolders, names in os.walk(source, followlinks=True):
+    closed: list[OSError] = []
+    for folder, subfolders, names in os.walk(source, onerror=closed.append, followlinks=True):
         real = os.path.realpath(folder)
         subfolders[:] = [] if real in visited else sorted(subfolders)
         if real not in visited:
             yield from (Path(folder, name) for name in sorted(names))
         visited.add(real)
+    for error in closed:
+        reason = f"the folder cannot be read: {error.strerror or error}"
+        yield Unused(Path(error.filename), "failed", reason)
 
 
 def _is_archive(path: Path) -> bool:

@@ -14,8 +14,8 @@ from ldct_clipdn.errors import ConfigError, ReadError
 from ldct_clipdn.io.accept import ADMISSIBLE, admitted, judge
 from ldct_clipdn.io.attributes import number, numbers, quiet_pydicom, text
 from ldct_clipdn.io.codecs import lossy_method
-from ldct_clipdn.io.dicom_read import is_dicom, read_header, read_slice
-from ldct_clipdn.io.files import list_files
+from ldct_clipdn.io.dicom_read import START, read_header, read_slice, starts_like_dicom
+from ldct_clipdn.io.files import list_files, read_start
 from ldct_clipdn.io.frames import is_multiframe, split_frames
 from ldct_clipdn.io.geometry import SAME_MM, along_normal, describe, orientations, sort_slices
 from ldct_clipdn.io.media import list_media
@@ -78,10 +78,13 @@ def find_series(source: Path, *, admit: Set[str] = frozenset()) -> Found:
 
 def _look_at(path: Path, admit: Set[str]) -> Instance | Unused:
     """Read one file's header and judge it."""
-    if not is_dicom(path) and path.suffix.lower() not in DICOM_SUFFIXES:
-        return Unused(path, "skipped", "not a DICOM file")
     try:
+        start = read_start(path, START)
+        if not starts_like_dicom(start) and path.suffix.lower() not in DICOM_SUFFIXES:
+            return Unused(path, "skipped", "not a DICOM file")
         header = read_header(path)
+    except OSError as error:
+        return Unused(path, "failed", f"it cannot be read: {error.strerror or error}")
     except ReadError as error:
         return Unused(path, "failed", error.reason)
     verdict = judge(header, admit)

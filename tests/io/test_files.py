@@ -80,14 +80,15 @@ def test_a_damaged_archive_has_failed(tmp_path: Path) -> None:
     assert outcome == "failed"
 
 
-def test_an_encrypted_member_has_failed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.dcm", "without_suffix"])
+def test_an_encrypted_member_has_failed(tmp_path: Path, name: str) -> None:
     (image,) = make_series(tmp_path / "images", slices=1)
-    archive = zip_of(tmp_path / "z.zip", {"a.dcm": image})
+    archive = zip_of(tmp_path / "z.zip", {name: image})
     content = bytearray(archive.read_bytes())
     content[6] |= 1  # the flag, in the member's own header and in the directory
     content[content.index(b"PK\1\2") + 8] |= 1
     archive.write_bytes(content)
-    outcome, reason = reasons(find_series(archive))["a.dcm"]
+    outcome, reason = reasons(find_series(archive))[name]
     assert outcome == "failed"
     assert "encrypted" in reason
 

@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -290,6 +291,34 @@ def test_files_that_are_no_dicom(tmp_path: Path) -> None:
         "empty": ("skipped", "not a DICOM file"),
         "broken": ("skipped", "no regular file, or a broken link"),
         "pipe": ("skipped", "no regular file, or a broken link"),
+    }
+
+
+def test_what_cannot_be_opened_has_failed_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_series(tmp_path / "open")
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "no_suffix").write_bytes(b"x")
+    scandir, read = os.scandir, Path.open
+
+    def refuse(path: object) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)  # type: ignore[call-overload]
+
+    def refuse_file(path: Path, *args: Any, **options: Any) -> Any:
+        if path.name == "no_suffix":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, *args, **options)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(Path, "open", refuse_file)
+    found = find_series(tmp_path)
+    assert len(found.scans) == 1
+    assert reasons(found) == {
+        "closed": ("failed", "the folder cannot be read: Permission denied"),
+        "no_suffix": ("failed", "it cannot be read: Permission denied"),
     }
 
 
