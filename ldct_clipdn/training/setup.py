@@ -59,10 +59,11 @@ def report_errors_plainly() -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         ours = next((link for link in _chain(error) if isinstance(link, LdctError)), None)
-        if ours is None:
+        if ours is None and not issubclass(kind, KeyboardInterrupt):
             before(kind, error, trace)
         else:
-            print(f"ldct_clipdn: {ours}", file=sys.stderr)  # noqa: T201 - the process ends here
+            line = ours or "interrupted"
+            print(f"ldct_clipdn: {line}", file=sys.stderr)  # noqa: T201 - the process ends here
 
     sys.excepthook = hook
 

@@ -23,6 +23,8 @@ def test_our_errors_end_a_process_with_one_line(
     wrapped.__cause__ = ours
     sys.excepthook(RuntimeError, wrapped, None)
     assert capsys.readouterr().err == "ldct_clipdn: file: no. Do\n"
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert capsys.readouterr().err == "ldct_clipdn: interrupted\n"
     bug = ValueError("a bug")
     sys.excepthook(ValueError, bug, None)
     assert passed_on == [bug]
