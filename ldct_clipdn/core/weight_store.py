@@ -1,8 +1,9 @@
-"""The user's own weights folder: what is imported there can be asked for by name."""
+"""Weights by name: those that come with the package, and the user's own folder of imported ones."""
 
 from __future__ import annotations
 
 import os
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,12 @@ __all__ = [
 
 FOLDER_VARIABLE: Final = "LDCT_CLIPDN_WEIGHTS"
 """Environment variable that names the weights folder."""
+
+SHIPPED: Final = Path(str(resources.files("ldct_clipdn").joinpath("assets")))
+"""Where the package's own weights lie."""
+
+DEFAULT: Final = "scratch-w32"
+"""The package's own weights that are used where none are named: docs/weights.md."""
 
 SUFFIXES: Final = (".safetensors", ".pt", ".pth")
 
@@ -56,19 +63,22 @@ def stored_files() -> list[Path]:
 
 
 def stored_weights(name: str) -> Path | None:
-    """Look up imported weights.
+    """Look up weights that were imported or come with the package.
 
     Parameters
     ----------
     name
-        File name, with or without its ending.
+        File name, with or without its ending; `default` are those of the package, unless others
+        were imported under that name.
 
     Returns
     -------
     pathlib.Path or None
         The file.
     """
-    return next((one for one in stored_files() if name in (one.name, one.stem)), None)
+    files = [*stored_files(), *sorted(SHIPPED.glob("*.safetensors"))]
+    found = next((one for one in files if name in (one.name, one.stem)), None)
+    return stored_weights(DEFAULT) if found is None and name == "default" else found
 
 
 def stored_encoder(encoder: str, tag: str) -> Path | None:
@@ -100,7 +110,7 @@ def find_weights(weights: str | Path) -> Path:
     Parameters
     ----------
     weights
-        A file, or the name of imported weights; a file that is there goes first.
+        A file, or the name of weights; a file that is there goes first.
 
     Returns
     -------
@@ -119,8 +129,8 @@ def find_weights(weights: str | Path) -> Path:
         return stored
     if path.name == "default":
         raise WeightsError(
-            "this version comes without default weights",
-            remedy="Name a file with --weights (Python: weights=...); README.md says how to train",
+            "this installation comes without default weights",
+            remedy="Install the package anew, or name a file with --weights (weights=...)",
         )
     if path.suffix:
         return path

@@ -91,7 +91,7 @@ def test_nothing_to_denoise_is_3_whatever_the_weights(
         (("{in}", "{in}/deep/out"), 2, "lies in the input"),
         (("{in}", "{out}", "--strength", "1.5"), 2, "strength 1.5 is not in 0 to 1"),
         (("{in}", "{out}", "--strength", "nan"), 2, "strength nan is not in 0 to 1"),
-        (("{in}", "{out}"), 1, "without default weights"),
+        (("{in}", "{out}", "--weights", "none"), 1, "no weights named 'none'"),
         (("{in}", "{out}", "--weights", "none.pt"), 1, "none.pt: cannot be read"),
         (("{in}", "{out}", "--weights", "{in}/ct/IM0000.dcm"), 1, "no plain weights file"),
         (("{in}", "{out}", "--weights", "{w}", "--device", "cuda:9"), 1, "cuda:9"),

@@ -314,7 +314,8 @@ def test_a_pickle_that_runs_code_is_not_run(tmp_path):
     assert not marker.exists()
 
 
-def test_missing_file_and_missing_default():
+def test_missing_file_and_missing_default(monkeypatch, tmp_path):
+    monkeypatch.setattr("ldct_clipdn.core.weight_store.SHIPPED", tmp_path)
     with pytest.raises(WeightsError, match="No such file"):
         load_denoiser("/nowhere/w.pt")
     with pytest.raises(WeightsError, match="without default weights"):

@@ -184,7 +184,8 @@ def test_strength_outside_0_to_1_is_refused(strength: float) -> None:
         denoise_hu(np.zeros((4, 4)), backend="identity", strength=strength)
 
 
-def test_without_weights_the_error_says_so() -> None:
+def test_without_weights_the_error_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("ldct_clipdn.core.weight_store.SHIPPED", tmp_path)
     with pytest.raises(WeightsError, match="without default weights"):
         denoise_hu(np.zeros((4, 4)))
 
