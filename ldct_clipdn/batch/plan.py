@@ -10,9 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from ldct_clipdn.batch.manifest import write_json
+from ldct_clipdn.batch.manifest import relative_name, write_json
 from ldct_clipdn.errors import ConfigError, WriteError
 from ldct_clipdn.io.attributes import number, text
+from ldct_clipdn.io.dicom_write import clear_unfinished
 from ldct_clipdn.io.scan import Found, Scan, Unused
 
 __all__ = ["Job", "Plan", "begin_run", "check_folders", "end_run", "plan_run"]
@@ -43,6 +44,27 @@ class Job:
     scan: Scan
     number: int
 
+    def to_dict(self) -> dict[str, object]:
+        """Turn the job into what JSON can hold.
+
+        Returns
+        -------
+        dict
+            What identifies the series, and what a person should know of it.
+        """
+        header = self.scan.instances[0].header
+        return {
+            "source_uid": self.scan.source_uid,
+            "part": self.scan.split_key,
+            "number": _source_number(self.scan),
+            "description": text(header, "SeriesDescription"),
+            "kernel": text(header, "ConvolutionKernel"),
+            "slices": len(self.scan.instances),
+            "lost": self.scan.lost,
+            "derived_number": self.number,
+            "notes": list(self.scan.notes),
+        }
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -69,6 +91,32 @@ class Plan:
             Over all jobs.
         """
         return sum(len(job.scan.instances) for job in self.jobs)
+
+    def to_dict(self, source: Path) -> dict[str, object]:
+        """Turn the plan into what JSON can hold.
+
+        Parameters
+        ----------
+        source
+            The input, to which names are relative.
+
+        Returns
+        -------
+        dict
+            `series` that will be denoised, and `unused` files.
+        """
+        return {
+            "series": [job.to_dict() for job in self.jobs],
+            "unused": [
+                {
+                    "path": relative_name(one.path, source),
+                    "outcome": one.outcome,
+                    "reason": one.reason,
+                    "series_uid": one.series_uid,
+                }
+                for one in self.unused
+            ],
+        }
 
 
 def plan_run(found: Found) -> Plan:
@@ -152,19 +200,21 @@ def begin_run(target: Path, recipe: str) -> datetime:
         ) from error
     if earlier.get("recipe") == recipe:
         return datetime.fromisoformat(earlier["time"])
+    clear_unfinished(target)  # its files bear another time
     time = datetime.now().astimezone().replace(microsecond=0)
     write_json(target / RUN_FILE, {"recipe": recipe, "time": time.isoformat()})
     return time
 
 
 def end_run(target: Path) -> None:
-    """Forget a run that has come to its end.
+    """Forget a run that has come to its end, and what earlier ones left unfinished.
 
     Parameters
     ----------
     target
         Output folder.
     """
+    clear_unfinished(target)
     (target / RUN_FILE).unlink(missing_ok=True)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ldct_clipdn.batch.hold import hold_folder
 from ldct_clipdn.batch.manifest import (
     InputRecord,
     Manifest,
@@ -15,7 +16,9 @@ from ldct_clipdn.batch.manifest import (
     tool_versions,
     unused_series,
 )
+from ldct_clipdn.batch.options import RunOptions
 from ldct_clipdn.batch.plan import Plan, begin_run, check_folders, end_run, plan_run
+from ldct_clipdn.batch.select import select_series
 from ldct_clipdn.batch.series import Outcome, Setting, denoise_series
 from ldct_clipdn.batch.watch import Watched
 from ldct_clipdn.ct.hu import HURange
@@ -24,13 +27,12 @@ from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
 from ldct_clipdn.inference.engine import open_engine
 from ldct_clipdn.io.find import find_series
-from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
 from ldct_clipdn.io.uids import Recipe
 
 if TYPE_CHECKING:
     from ldct_clipdn.inference.backends import Backend
 
-__all__ = ["Progress", "RunOptions", "Show", "denoise_study"]
+__all__ = ["Progress", "RunOptions", "Show", "denoise_study", "plan_study"]
 
 Show = Callable[[Watched], None]
 """Called with a series that was denoised."""
@@ -39,55 +41,9 @@ Progress = Callable[[int, int], None]
 """Called with the number of slices that are done, and of all."""
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """How a study is denoised.
-
-    Parameters
-    ----------
-    weights
-        A name or file, as for `load_denoiser`.
-    strength
-        Share of the network's change that is applied: 0 to 1, `low`, `medium` or `high`, or `auto`,
-        which chooses it for each series so that `target_noise` is left; 0 needs no weights and
-        copies pixels.
-    device
-        `auto`, `cpu`, `cuda` or `cuda:N`.
-    backend
-        `auto`, or one of `inference.backends.BACKENDS`.
-    wallclock
-        False writes the study's date and time instead of today's, for data whose dates are shifted.
-    accept
-        Names in `io.accept.ADMISSIBLE` of images that are skipped by default.
-    output
-        How derived images are written.
-    target_noise
-        Noise in HU that the strength `auto` leaves; None takes that of the weights.
-
-    Raises
-    ------
-    ConfigError
-        When the strength is none, or a target is given without `auto`.
-    """
-
-    weights: str | Path = "default"
-    strength: float | str = 1.0
-    device: str = "auto"
-    backend: str = "auto"
-    wallclock: bool = True
-    accept: tuple[str, ...] = ()
-    output: OutputOptions = DEFAULT_OUTPUT
-    target_noise: float | None = None
-
-    def __post_init__(self) -> None:
-        if parse_strength(self.strength) is not None and self.target_noise is not None:
-            raise ConfigError(
-                "a target noise is only reached by choosing the strength",
-                remedy="Give --strength auto, or no --target-noise",
-            )
-
-
 DEFAULTS: Final = RunOptions()
+
+CUDA_BATCH: Final = 4
 
 
 def denoise_study(
@@ -128,26 +84,59 @@ def denoise_study(
         When the target cannot be written.
     """
     source, target = Path(source), Path(target)
-    check_folders(source, target)
-    plan = plan_run(find_series(source, admit=frozenset(options.accept)))
+    plan = plan_study(source, target, options)
     engine = _open(plan, options)
     recipe, noise = _recipe(engine, options), _target_noise(engine, options)
-    time = begin_run(target, f"{recipe.canonical()} {noise or ''}")
-    setting = Setting(
-        source, target, engine, recipe, time, options.wallclock, noise, show or _silence
-    )
-    outcomes = _denoise(plan, setting, progress or _silence)
-    manifest = _manifest(plan, setting, options, outcomes)
-    manifest.write(target)
-    end_run(target)
+    with hold_folder(target):
+        time = begin_run(target, f"{recipe.canonical()} {noise or ''}")
+        setting = Setting(
+            source, target, engine, recipe, time, options.wallclock, noise, show or _silence
+        )
+        outcomes = _denoise(plan, setting, progress or _silence)
+        manifest = _manifest(plan, setting, options, outcomes)
+        manifest.write(target)
+        end_run(target)
     return manifest
+
+
+def plan_study(source: str | Path, target: str | Path, options: RunOptions = DEFAULTS) -> Plan:
+    """Say what `denoise_study` will do, and do nothing.
+
+    Parameters
+    ----------
+    source
+        File or folder.
+    target
+        Output folder, outside the source; need not exist.
+    options
+        How.
+
+    Returns
+    -------
+    Plan
+        What will become of every series and file.
+
+    Raises
+    ------
+    ConfigError
+        When source, target or options cannot be used.
+    """
+    source, target = Path(source), Path(target)
+    check_folders(source, target)
+    found = find_series(source, admit=frozenset(options.accept))
+    return plan_run(select_series(found, options.series))
 
 
 def _open(plan: Plan, options: RunOptions) -> Backend:
     """Open the engine; where nothing is computed, the one that needs nothing."""
     if parse_strength(options.strength) == 0 or not plan.jobs:
         return IdentityBackend()
-    return open_engine(options.weights, device=options.device, backend=options.backend)
+    return open_engine(
+        options.weights,
+        device=options.device,
+        backend=options.backend,
+        precision=options.precision,
+    )
 
 
 def _target_noise(engine: Backend, options: RunOptions) -> float | None:
@@ -175,7 +164,15 @@ def _recipe(engine: Backend, options: RunOptions) -> Recipe:
         hu_low=HURange().low,
         hu_high=HURange().high,
         output=options.output,
+        batch=_batch(engine, options),
     )
+
+
+def _batch(engine: Backend, options: RunOptions) -> int:
+    """Say how many slices are computed at once: a GPU is not busy with one."""
+    if options.batch_size == "auto":
+        return CUDA_BATCH if engine.device_class.startswith("cuda") else 1
+    return int(options.batch_size)
 
 
 def _denoise(plan: Plan, setting: Setting, progress: Progress) -> list[Outcome]:

@@ -90,7 +90,7 @@ def _read(scan: Scan) -> Generator[tuple[Instance, Slice], None, None]:
             yield instance, read_slice(instance)
         except OSError as error:
             raise ReadError(
-                f"the file can no longer be read: {error.strerror or error}",
+                f"{instance.path.name} can no longer be read: {error.strerror or error}",
                 path=instance.path,
                 remedy="Keep the input in place until the run ends",
             ) from error

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
 
 from ldct_clipdn.cli.options import add_command, print_json
 from ldct_clipdn.errors import WriteError
 
 if TYPE_CHECKING:
-    from ldct_clipdn.batch.manifest import InputRecord, Manifest
+    from ldct_clipdn.batch.manifest import Manifest
+    from ldct_clipdn.batch.options import RunOptions
     from ldct_clipdn.batch.run import Progress
     from ldct_clipdn.batch.watch import Watched
 
 __all__ = ["add_parser", "run"]
 
+EXIT_DONE: Final = 0
 EXIT_FAILED: Final = 1
+EXIT_NOTHING: Final = 3
 
 NAMES_SHOWN: Final = 3
 """Names that are shown of files with one reason; the manifest has them all."""
@@ -65,15 +70,43 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="name patient and study on the pages (with --report)",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--backend", default="auto", help="auto, torch, or identity for tests")
+    parser.add_argument(
+        "--series",
+        action="append",
+        default=[],
+        metavar="KEYWORD=VALUE",
+        help="only series with this DICOM attribute, such as ConvolutionKernel=B30*; may be "
+        "repeated: all keywords must fit, by any of the values given for it",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done to every file; write nothing"
+    )
     parser.add_argument(
         "--no-wallclock",
         dest="wallclock",
         action="store_false",
         help="write the study's date instead of today's, for data whose dates are shifted",
     )
+    _add_compute_options(parser)
     _add_format_options(parser)
+
+
+def _add_compute_options(parser: argparse.ArgumentParser) -> None:
+    """Add what decides where and how the network is computed."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--backend", default="auto", help="auto, torch, or identity for tests")
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        help="float32, or bfloat16 or float16 where the device computes with it: another precision "
+        "makes another series",
+    )
+    parser.add_argument(
+        "--batch-size",
+        default="auto",
+        metavar="N",
+        help="slices computed at once; auto: 1 on a CPU, 4 on CUDA",
+    )
 
 
 def _add_format_options(parser: argparse.ArgumentParser) -> None:
@@ -119,22 +152,13 @@ def run(args: argparse.Namespace) -> int:
     int
         0 all was denoised, 1 a file or series failed, 3 nothing to denoise.
     """
-    from ldct_clipdn.batch.run import RunOptions, denoise_study
-    from ldct_clipdn.io.output import OutputOptions
+    from ldct_clipdn.batch.run import denoise_study
 
-    image_type = "PRIMARY" if args.primary else "SECONDARY"
-    options = RunOptions(
-        args.weights,
-        args.strength,
-        args.device,
-        args.backend,
-        wallclock=args.wallclock,
-        accept=tuple(args.accept),
-        output=OutputOptions(args.compress, tuple(args.keep_private), image_type),
-        target_noise=args.target_noise,
-    )
+    options = _options(args)
+    if args.dry_run:
+        return _show_plan(args, options)
     pages = _Pages(args.target, wanted=args.report, identifiers=args.report_identifiers)
-    with _progress_bar(shown=not args.quiet and sys.stderr.isatty()) as progress:
+    with _progress(args) as progress:
         manifest = denoise_study(
             args.source, args.target, options, progress=progress, show=pages.write
         )
@@ -166,10 +190,66 @@ class _Pages:
             self.exit_code = EXIT_FAILED
 
 
+def _options(args: argparse.Namespace) -> RunOptions:
+    from ldct_clipdn.batch.options import RunOptions
+    from ldct_clipdn.io.output import OutputOptions
+
+    image_type = "PRIMARY" if args.primary else "SECONDARY"
+    return RunOptions(
+        args.weights,
+        args.strength,
+        args.device,
+        args.backend,
+        wallclock=args.wallclock,
+        accept=tuple(args.accept),
+        output=OutputOptions(args.compress, tuple(args.keep_private), image_type),
+        target_noise=args.target_noise,
+        precision=args.precision,
+        batch_size=args.batch_size,
+        series=tuple(args.series),
+    )
+
+
+def _show_plan(args: argparse.Namespace, options: RunOptions) -> int:
+    """Print what would be done; the exit code is that of a run in which nothing else fails."""
+    from ldct_clipdn.batch.run import plan_study
+
+    plan = plan_study(args.source, args.target, options)
+    content = plan.to_dict(args.source)
+    print_json(content) if args.json else _print_plan(content)
+    if any(one.outcome == "failed" for one in plan.unused):
+        return EXIT_FAILED
+    return EXIT_DONE if plan.jobs else EXIT_NOTHING
+
+
+def _print_plan(plan: Mapping[str, Any]) -> None:
+    if plan["series"]:
+        print(f"{'series':<14}{'number':>7}{'slices':>7}  {'to be':<10}description")
+    for one in plan["series"]:
+        print(
+            f"{_short(one['source_uid']):<14}{one['number']:>7}{one['slices']:>7}  {'denoised':<10}"
+            f"{one['description'] or '-'} ({one['kernel'] or 'no kernel named'})"
+        )
+        for note in one["notes"]:
+            print(f"{'':<14}{note}")
+    for outcome in ("failed", "skipped"):
+        files = ((u["reason"], u["path"]) for u in plan["unused"] if u["outcome"] == outcome)
+        for line in _reasons(files):
+            print(f"{outcome:<8} {line}")
+    if not plan["series"]:
+        print("Nothing to denoise.")
+    print("This was a dry run: nothing was written.")
+
+
 @contextmanager
-def _progress_bar(*, shown: bool) -> Iterator[Progress]:
+def _progress(args: argparse.Namespace) -> Iterator[Progress]:
+    """Show progress on stderr: as lines of JSON with --json, else as a bar for those who look."""
     from tqdm import tqdm
 
+    if args.json and not args.quiet:
+        yield _JsonLines().progress
+        return
+    shown = not args.quiet and not args.json and sys.stderr.isatty()
     with tqdm(unit=" slices", desc="denoising", disable=not shown, leave=False) as bar:
 
         def progress(done: int, slices: int) -> None:
@@ -177,6 +257,25 @@ def _progress_bar(*, shown: bool) -> Iterator[Progress]:
             bar.update(done - bar.n)
 
         yield progress
+
+
+class _JsonLines:
+    """Writes one line a second at most, and the last."""
+
+    def __init__(self) -> None:
+        self._start = monotonic()
+        self._written = -1.0
+        self._last = -1
+
+    def progress(self, done: int, slices: int) -> None:
+        seconds = monotonic() - self._start
+        is_new_end = done == slices != self._last
+        if not is_new_end and seconds - self._written < 1 and self._written >= 0:
+            return
+        self._written, self._last = seconds, done
+        left = round(seconds / done * (slices - done), 1) if done else None
+        line = {"done": done, "slices": slices, "seconds": round(seconds, 1), "seconds_left": left}
+        print(json.dumps(line), file=sys.stderr, flush=True)
 
 
 def _print_summary(manifest: Manifest, target: Path) -> None:
@@ -190,7 +289,8 @@ def _print_summary(manifest: Manifest, target: Path) -> None:
             f"{one.seconds:>8.1f}  {where}"
         )
     for outcome in ("failed", "skipped"):
-        for line in _reasons(one for one in manifest.inputs if one.outcome == outcome):
+        files = ((one.reason, one.path) for one in manifest.inputs if one.outcome == outcome)
+        for line in _reasons(files):
             print(f"{outcome:<8} {line}")
     if not any(one.derived_uid for one in tried):
         print("Nothing was denoised.")
@@ -203,11 +303,11 @@ def _short(uid: str) -> str:
     return uid if len(uid) <= 12 else f"..{uid[-10:]}"
 
 
-def _reasons(inputs: Iterable[InputRecord]) -> Iterator[str]:
+def _reasons(files: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Say once for each reason how many files it concerns, and name some."""
     names: dict[str, list[str]] = defaultdict(list)
-    for record in inputs:
-        names[record.reason].append(record.path)
+    for reason, path in files:
+        names[reason].append(path)
     for reason, paths in sorted(names.items()):
         more = ", ..." if len(paths) > NAMES_SHOWN else ""
         count = f"{len(paths)} file{'s' if len(paths) > 1 else ''}"

@@ -16,7 +16,11 @@ __all__ = ["open_engine", "pick_device"]
 
 
 def open_engine(
-    weights: str | Path = "default", *, device: str = "auto", backend: str = "auto"
+    weights: str | Path = "default",
+    *,
+    device: str = "auto",
+    backend: str = "auto",
+    precision: str = "float32",
 ) -> Backend:
     """Open an engine for CT.
 
@@ -28,6 +32,8 @@ def open_engine(
         `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
     backend
         `auto`, or one of `BACKENDS`.
+    precision
+        `float32`, or `bfloat16` or `float16` where the device computes with it.
 
     Returns
     -------
@@ -37,7 +43,7 @@ def open_engine(
     Raises
     ------
     BackendError
-        When back-end or device is not there.
+        When back-end or device is not there, or the device has not this precision.
     WeightsError
         When the weights do not load, or are not for one-channel images.
     """
@@ -55,7 +61,7 @@ def open_engine(
             path=weights,
             remedy="Give weights of a one-channel denoiser",
         )
-    return TorchBackend(model, info, torch_device)
+    return TorchBackend(model, info, torch_device, precision)
 
 
 def pick_device(device: str) -> torch.device:
