@@ -210,3 +210,18 @@ def test_the_last_engine_is_kept_and_another_takes_its_place(
     denoise_hu(hu, weights, backend="identity")
     denoise_hu(hu, weights)
     assert len(opened) == 4
+
+
+def test_no_pixel_changes_by_more_than_five_times_the_noise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def invent(_: IdentityBackend, batch: np.ndarray) -> np.ndarray:
+        answer = batch.copy()
+        answer[..., 20, 20] += 0.2  # 819 HU
+        return answer
+
+    monkeypatch.setattr(IdentityBackend, "__call__", invent)
+    hu = np.random.default_rng(0).normal(40, 20, (40, 40)).astype(np.float32)
+    change = denoise_hu(hu, backend="identity") - hu
+    assert 60 < change[20, 20] < 140
+    assert (change != 0).sum() == 1
