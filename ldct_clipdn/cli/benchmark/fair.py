@@ -1,0 +1,89 @@
+"""`ldct-clipdn benchmark fair DIR`: a denoiser against the best classic filter."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ldct_clipdn.cli.options import add_command, print_json
+
+if TYPE_CHECKING:
+    from ldct_clipdn.bench.proof import ProofRow
+
+__all__ = ["add_parser", "run"]
+
+DESCRIPTION: Final = """Real pairs of low and normal dose, and low doses simulated from every series
+of normal dose, judged by the fair error: an error to the truth that does not reward handing noise
+back. Beside the denoiser stand classic filters at their best strength on these very slices, and
+the truth. The table goes to OUT/fair.csv."""
+
+COLUMNS: Final = ("series", "dose", "method", "removed", "gain", "worst", "PSNR", "bias HU")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the table.
+
+    Parameters
+    ----------
+    subparsers
+        Where the table is added.
+    """
+    parser = add_command(subparsers, "fair", run, "real and simulated low dose", DESCRIPTION)
+    parser.add_argument("dataset", metavar="DIR", type=Path, help="CT series")
+    parser.add_argument("--weights", default="default", help="weights: a name or a file")
+    parser.add_argument(
+        "--dose", type=float, action="append", default=[], metavar="D", help="simulate this share"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="only N slices of each series")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, write and print the table.
+
+    Parameters
+    ----------
+    args
+        As parsed.
+
+    Returns
+    -------
+    int
+        0.
+    """
+    from ldct_clipdn.bench.proof import run_proof
+    from ldct_clipdn.inference.denoise import denoise_slices
+    from ldct_clipdn.inference.engine import open_engine
+
+    engine = open_engine(args.weights, device=args.device)
+
+    def say(line: str) -> None:
+        if not args.quiet:
+            print(line, file=sys.stderr)
+
+    rows = run_proof(
+        args.dataset,
+        Path(engine.weights.name).stem,
+        lambda hu: denoise_slices(hu, engine, strength=1.0),
+        args.out,
+        doses=args.dose,
+        limit=args.limit,
+        say=say,
+    )
+    if args.json:
+        print_json({"rows": [vars(row) for row in rows]})
+    else:
+        _print(rows)
+    return 0
+
+
+def _print(rows: list[ProofRow]) -> None:
+    print("| " + " | ".join(COLUMNS) + " |")
+    print("|---" * len(COLUMNS) + "|")
+    for row in rows:
+        numbers = (row.removed, row.gain, row.worst_gain, row.psnr, row.bias_hu)
+        shown = (f"{one:.{digits}f}" for one, digits in zip(numbers, (3, 3, 3, 2, 2), strict=True))
+        print("| " + " | ".join((row.series, row.dose, row.method, *shown)) + " |")

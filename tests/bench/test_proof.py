@@ -1,0 +1,99 @@
+"""The table of the fair error, from files to rows."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import make_series
+from coloured import B30F, coloured_noise
+
+from ldct_clipdn.bench import proof
+from ldct_clipdn.bench.classic import CLASSIC
+from ldct_clipdn.bench.proof import run_proof
+from ldct_clipdn.cli.main import main
+from ldct_clipdn.errors import DataError
+
+SIZE = 160
+
+
+def _truth() -> np.ndarray:
+    y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2
+    hu = np.where((x / 75) ** 2 + (y / 65) ** 2 < 1, 50.0, -1000.0)
+    hu[(x - 30) ** 2 + y**2 < 600] = 110
+    return hu.astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _few_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    few = tuple(replace(one, strengths=one.strengths[-6:-5] or (0.8,)) for one in CLASSIC)
+    monkeypatch.setattr("ldct_clipdn.bench.classic.CLASSIC", few)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    full = [_truth() + coloured_noise(B30F, SIZE, 12.0, seed=k) for k in range(2)]
+    low = [one + coloured_noise(B30F, SIZE, 21.0, seed=9 + k) for k, one in enumerate(full)]
+    for name, images in (("full_3mm", full), ("quarter_3mm", low)):
+        make_series(
+            tmp_path / "data" / name / "L001",
+            slices=2,
+            rows=SIZE,
+            columns=SIZE,
+            hu=lambda k, images=images: images[k],
+            seed=len(name),
+        )
+    return tmp_path / "data"
+
+
+def test_rows_of_a_real_pair(dataset: Path, tmp_path: Path) -> None:
+    rows = run_proof(
+        dataset, "perfect", lambda hu: np.stack([_truth()] * len(hu)), tmp_path / "out"
+    )
+    by_method = {row.method: row for row in rows}
+    assert set(by_method) == {"input", "Gaussian", "TV", "NLM", "truth", "perfect"}
+    assert {row.dose for row in rows} == {"real"}
+    assert by_method["input"].removed == 0
+    assert by_method["perfect"].removed == pytest.approx(1, abs=0.12)
+    assert by_method["perfect"].gain == pytest.approx(by_method["truth"].gain, rel=0.12)
+    assert by_method["perfect"].worst_gain > 1
+    assert max(by_method[one.name].gain for one in CLASSIC) == pytest.approx(1)
+    with (tmp_path / "out" / "fair.csv").open(newline="") as file:
+        assert [row["method"] for row in csv.DictReader(file)] == [row.method for row in rows]
+
+
+def test_simulated_doses(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def simulate(hu: np.ndarray, *, dose: float, **_: object) -> np.ndarray:
+        asked.append(dose)
+        return hu + np.stack([coloured_noise(B30F, SIZE, 20.0, seed=k) for k in range(len(hu))])
+
+    monkeypatch.setattr(proof, "simulate_low_dose", simulate)
+    rows = run_proof(dataset, "same", lambda hu: hu, tmp_path, doses=(0.5, 0.25), limit=1)
+    assert asked == [0.5, 0.25]
+    assert [row.dose for row in rows if row.method == "same"] == ["real", "0.5", "0.25"]
+    assert all(row.removed == 0 for row in rows if row.method == "same")
+    assert all(row.slices == 1 for row in rows)
+
+
+def test_nothing_to_measure_is_an_error(tmp_path: Path) -> None:
+    make_series(tmp_path / "air", slices=1, hu=lambda _: np.full((32, 32), -1000.0))
+    with pytest.raises(DataError):
+        run_proof(tmp_path / "air", "none", lambda hu: hu, tmp_path / "out", doses=(0.5,))
+
+
+def test_command(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from ldct_clipdn.core.denoiser import build_denoiser
+    from ldct_clipdn.core.weights import save_denoiser
+
+    save_denoiser(build_denoiser(encoder="tiny", start="identity"), tmp_path / "t.safetensors")
+    given = ["benchmark", "fair", str(dataset), "--weights", str(tmp_path / "t.safetensors")]
+    assert main([*given, "--out", str(tmp_path / "out"), "-q"]) == 0
+    table = capsys.readouterr().out
+    assert table.startswith("| series | dose | method |")
+    assert "| t |" in table
