@@ -17,7 +17,7 @@ from ldct_clipdn.io import files
 from ldct_clipdn.io.dicom_read import read_header, read_slice
 from ldct_clipdn.io.files import list_files, open_file
 from ldct_clipdn.io.find import find_series
-from ldct_clipdn.io.scan import Found, Unused
+from ldct_clipdn.io.scan import Found
 
 
 def zip_of(target: Path, members: dict[str, Path], **options: int) -> Path:
@@ -191,5 +191,7 @@ def test_a_dicomdir_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
     evil = b"..\\IM0000.dcm".ljust(len(name))
     (tmp_path / "cd" / "DICOMDIR").write_bytes(content.replace(name, evil))
     found = find_series(tmp_path / "cd" / "DICOMDIR")
-    assert all(tmp_path / "cd" in one.path.parents for scan in found for one in scan.instances)
-    assert isinstance(found.unused[-1], Unused)
+    used = [one.path.resolve() for scan in found for one in scan.instances]
+    assert len(used) == 2
+    assert all(tmp_path / "cd" in path.parents for path in used)
+    assert reasons(found)["IM0000.dcm"][1] == "the DICOMDIR names this file, and it is not there"
