@@ -131,7 +131,9 @@ def _scans(uid: str, instances: Sequence[Instance], lost: int, admit: Set[str]) 
     objects = [one for one in instances if is_multiframe(one.header)]
     parts = _split([one for one in instances if not is_multiframe(one.header)])
     alone = len(objects) + len(parts) == 1
-    scans = [_multiframe_scan(uid, one, "" if alone else one.sop_uid, lost) for one in objects]
+    scans = [
+        _multiframe_scan(uid, one, "" if alone else one.sop_uid, lost, admit) for one in objects
+    ]
     for key, part in sorted(parts.items()):
         split = (f"one of {len(parts)} parts of its series: {key}",) if len(parts) > 1 else ()
         ordered = sort_slices(part)
@@ -140,10 +142,11 @@ def _scans(uid: str, instances: Sequence[Instance], lost: int, admit: Set[str]) 
     return scans
 
 
-def _multiframe_scan(uid: str, instance: Instance, key: str, lost: int) -> Scan:
+def _multiframe_scan(uid: str, instance: Instance, key: str, lost: int, admit: Set[str]) -> Scan:
     frames = split_frames(instance.path, instance.header)
     ordered = sort_slices(frames)
-    return Scan(uid, key, frames, (*describe(ordered), *_pixel_notes(ordered)), lost)
+    notes = (*describe(ordered), *_pixel_notes(ordered), *_odd(ordered, admit))
+    return Scan(uid, key, frames, notes, lost)
 
 
 def _split(instances: Sequence[Instance]) -> dict[str, list[Instance]]:

@@ -220,6 +220,14 @@ def test_objects_that_are_no_ct_in_hu(
     assert one.reason.startswith(reason)
 
 
+def test_an_object_that_is_asked_for_is_flagged(tmp_path: Path) -> None:
+    path = make_enhanced(tmp_path / "e.dcm", rescale_type="US")
+    (scan,) = find_series(path, admit=frozenset({"us"})).scans
+    assert scan.notes == (
+        "OUT_OF_DISTRIBUTION: the unit of its values is unspecified (RescaleType US)",
+    )
+
+
 def test_an_object_in_a_zip_archive(tmp_path: Path) -> None:
     path = make_enhanced(tmp_path / "e.dcm", transfer_syntax=RLELossless)
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
