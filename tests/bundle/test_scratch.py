@@ -1,0 +1,69 @@
+"""The recipe of the default weights: scratch.json over train.json."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from bundle_runs import run_bundle
+
+from ldct_clipdn.core.weights import load_denoiser
+from ldct_clipdn.training.inferer import HalfInferer
+
+TINY = {
+    "network_def#encoder": "tiny",
+    "network_def#width": 2,
+    "crop_size": 32,
+    "margin": 4,
+    "batch_size": 2,
+    "validation_interval": 2,
+    "device": "cpu",
+}
+
+
+def _train(dataset: Path, folder: Path, **overrides: Any) -> Path:
+    run_bundle(
+        ["train.json", "scratch.json"],
+        "training",
+        **{**TINY, "dataset_dir": str(dataset), "cache_dir": str(folder / "cache"), **overrides},
+        run_dir=str(folder / "run"),
+    )
+    return folder / "run"
+
+
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+def test_trains_averages_and_may_be_made_longer(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ldct_clipdn.ct.lowdose.FIELD_VIEWS", 60)
+    run = _train(dataset, tmp_path, max_iterations=6, fall=2)
+    first = torch.load(run / "last.pt", weights_only=True)
+    assert first["step"] == 6
+    assert any(not torch.equal(first["live"][k], v) for k, v in first["network"].items())
+    averaged = load_denoiser(run / "last.pt").state_dict()
+    assert all(torch.equal(averaged[k], v) for k, v in first["network"].items())
+    with (run / "train.csv").open(newline="") as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    assert rates[:4] == [5e-4] * 4
+    assert 0 < rates[-1] < rates[-2] <= 5e-4
+    _train(dataset, tmp_path, max_iterations=8, fall=2, resume=True)
+    assert torch.load(run / "last.pt", weights_only=True)["step"] == 8
+
+
+def test_half_precision_keeps_the_image_path_in_full() -> None:
+    from ldct_clipdn.core.denoiser import build_denoiser
+
+    torch.manual_seed(0)
+    model = build_denoiser(encoder="tiny", start="identity", encoder_training="scratch").eval()
+    image = torch.rand(1, 1, 32, 32)
+    plain = model(image)
+    half = HalfInferer(model)(image, model)
+    assert half.dtype == torch.float32
+    # bfloat16 alone would be wrong by 1/512 of the value: 8 HU at 0 HU
+    assert float((half - plain).detach().abs().max()) < 2e-4
+    with torch.autocast("cpu", torch.bfloat16):
+        blunt = build_denoiser(encoder="tiny", start="identity", encoder_training="scratch")(image)
+    assert blunt.dtype == torch.bfloat16
