@@ -27,9 +27,9 @@ from ldct_clipdn.batch.plan import RUN_FILE
 from ldct_clipdn.batch.run import RunOptions, denoise_study
 from ldct_clipdn.io.dicom_new import write_new
 
-SERIES = 3
-SLICES = 10
-SIZE = 128
+SERIES = 2
+SLICES = 8
+SIZE = 64
 STEP_S = 0.002
 
 PROCESSES = multiprocessing.get_context("forkserver")

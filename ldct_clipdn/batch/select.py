@@ -39,13 +39,13 @@ def parse_filters(words: Sequence[str]) -> dict[str, list[str]]:
     """
     patterns: dict[str, list[str]] = defaultdict(list)
     for one in words:
-        keyword, equals, pattern = one.partition("=")
-        if not equals or tag_for_keyword(keyword.strip()) is None:
+        keyword, equals, pattern = (part.strip() for part in one.partition("="))
+        if not (keyword and equals) or tag_for_keyword(keyword) is None:
             raise ConfigError(
                 f"{one!r} chooses no series",
                 remedy="Give a DICOM keyword and its value, such as ConvolutionKernel=B30*",
             )
-        patterns[keyword.strip()].append(pattern.strip())
+        patterns[keyword].append(pattern)
     return dict(patterns)
 
 

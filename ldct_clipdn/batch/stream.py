@@ -88,9 +88,10 @@ def _read(scan: Scan) -> Generator[tuple[Instance, Slice], None, None]:
     for instance in scan.instances:
         try:
             yield instance, read_slice(instance)
-        except OSError as error:
+        except (ReadError, OSError) as error:  # it was read a moment ago
+            cause = error.reason if isinstance(error, ReadError) else error.strerror
             raise ReadError(
-                f"{instance.path.name} can no longer be read: {error.strerror or error}",
+                f"{instance.path.name} can no longer be read: {cause}",
                 path=instance.path,
                 remedy="Keep the input in place until the run ends",
             ) from error

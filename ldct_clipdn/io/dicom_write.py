@@ -279,6 +279,8 @@ class ImageWriter:
                 store(ds, path, output)
             refuse(check_derived(instance.header, before, path, output), instance.path)
             source = identity(instance), pixel_digest(before.stored)
+            if outdated := self._journal.entries.get(source[0]):  # its source has changed since
+                (self.folder / outdated.name).unlink()
             self._journal.add(Entry(*source, path.name, file_digest(path), limited))
         return stored
 
