@@ -97,6 +97,14 @@ def test_nothing_to_denoise_is_3_whatever_the_weights(
         (("{in}", "{out}", "--weights", "{w}", "--device", "cuda:9"), 1, "cuda:9"),
         (("{in}", "{out}", "--weights", "{w}", "--device", "tpu"), 1, "'tpu' is no device"),
         (("{in}", "{out}", "--backend", "abacus"), 1, "no back-end named 'abacus'"),
+        (("{in}", "{out}", "--weights", "{w}", "--precision", "half"), 1, "no precision 'half'"),
+        (
+            ("{in}", "{out}", "--weights", "{w}", "--device", "cpu", "--precision", "float16"),
+            1,
+            "a CPU does not compute in float16",
+        ),
+        (("{in}", "{out}", "--batch-size", "0"), 2, "0 slices cannot be computed at once"),
+        (("{in}", "{out}", "--series", "CT"), 2, "'CT' chooses no series"),
     ],
 )
 def test_errors_are_one_line_and_write_nothing(
@@ -139,3 +147,64 @@ def test_many_files_with_one_reason_are_one_line(
         (source / f"{index}.txt").write_text("")
     done = cli("denoise", source, tmp_path / "out", "--strength", "0")
     assert "skipped  5 files: not a DICOM file (0.txt, 1.txt, 2.txt, ...)" in done.out
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
+    cli: Callable, source: Path, tmp_path: Path
+) -> None:
+    make_series(source / "b", slices=2, kernel="B70f", series_number=5, positions=[0, 9, 11])
+    (source / "notes.txt").write_text("not CT")
+    done = cli("denoise", source, tmp_path / "out", "--dry-run", "--series", "SeriesNumber=5")
+    assert (done.code, done.err) == (0, "")
+    (line,) = (one for one in done.out.splitlines() if "B70f" in one and "denoised" in one)
+    assert line.split()[1:4] == ["5", "3", "denoised"]
+    assert "skipped  1 file: not a DICOM file (notes.txt)" in done.out
+    assert "skipped  3 files: not asked for: its SeriesNumber is 2 (ct/IM0000.dcm," in done.out
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_for_machines(cli: Callable, source: Path, tmp_path: Path) -> None:
+    (source / "bad.dcm").write_bytes(b"")
+    done = cli("denoise", source, tmp_path / "out", "--dry-run", "--json")
+    assert done.code == 1  # as the run itself would end
+    plan = json.loads(done.out)
+    (series,) = plan["series"]
+    assert (series["number"], series["derived_number"], series["slices"]) == (2, 10002, 3)
+    (unused,) = plan["unused"]
+    assert (unused["path"], unused["outcome"]) == ("bad.dcm", "failed")
+
+
+def test_a_dry_run_of_nothing_is_3(cli: Callable, source: Path, tmp_path: Path) -> None:
+    done = cli("denoise", source, tmp_path / "out", "--dry-run", "--series", "Modality=MR")
+    assert done.code == 3
+    assert "Nothing to denoise." in done.out
+
+
+def test_progress_for_machines(cli: Callable, source: Path, tmp_path: Path) -> None:
+    done = cli("denoise", source, tmp_path / "out", "--backend", "identity", "--json")
+    lines = [json.loads(one) for one in done.err.splitlines() if one.startswith("{")]
+    assert lines[0] | {"seconds": 0} == {
+        "done": 0,
+        "slices": 3,
+        "seconds": 0,
+        "seconds_left": None,
+    }
+    assert (lines[-1]["done"], lines[-1]["seconds_left"]) == (3, 0)
+    assert [one["done"] for one in lines].count(3) == 1
+    assert json.loads(done.out)["series"][0]["slices"] == 3
+
+
+def test_another_precision_is_another_series(
+    cli: Callable, source: Path, weights: Path, tmp_path: Path
+) -> None:
+    for precision in ("float32", "bfloat16"):
+        settings = ("--weights", weights, "--precision", precision, "--batch-size", "2")
+        assert cli("denoise", source, tmp_path / "out", *settings).code == 0
+    folders = [one for one in (tmp_path / "out").iterdir() if one.is_dir()]
+    assert len(folders) == 2
+    first, second = (
+        {one.InstanceNumber: one.pixel_array for one in map(pydicom.dcmread, folder.iterdir())}
+        for folder in folders
+    )
+    changes = [np.abs(first[key].astype(int) - second[key]).max() for key in first]
+    assert 0 < max(changes) < 40  # bfloat16 has 8 bits: 4096 HU in steps of up to 16
