@@ -89,19 +89,13 @@ def write_new(
         When the array is no volume of finite HU, a text too long, a spacing not positive, the
         folder not empty, or a file cannot be written.
     """
-    _check(hu, spacing_mm, (patient_id, series_description, patient_name))
+    names = patient_id, patient_name, series_description
+    _check(hu, spacing_mm, names)
     stored = np.rint(hu - INTERCEPT).clip(0, LARGEST_STORED).astype("<u2")
     digests = [pixel_digest(one.astype(np.int32)) for one in stored]
-    series = _Series(
-        patient_id=patient_id,
-        patient_name=patient_name,
-        description=series_description,
-        number=series_number,
-        spacing_mm=spacing_mm,
-        study_uid=_uid("study", patient_id),
-        series_uid=_uid("series", patient_id, series_description, *map(repr, spacing_mm), *digests),
-        frame_uid=_uid("frame", patient_id),
-    )
+    what = (patient_id, series_description, *map(repr, spacing_mm))
+    uids = _uid("study", patient_id), _uid("series", *what, *digests), _uid("frame", patient_id)
+    series = _Series(*names, series_number, spacing_mm, *uids)
     try:
         _make_empty_folder(folder)
         return [_write(folder, series, index, stored) for index in range(len(stored))]
