@@ -54,7 +54,7 @@ def main() -> int:
     return 0 if counts["equal"] == counts["untouched"] == counts["rounds"] else 1
 
 
-def kill_test(folder: Path, rounds: int, seed: int = 0) -> dict[str, float]:
+def kill_test(folder: Path, rounds: int, seed: int = 0) -> dict[str, int]:
     """Kill runs at random instants.
 
     Parameters
@@ -62,34 +62,35 @@ def kill_test(folder: Path, rounds: int, seed: int = 0) -> dict[str, float]:
     folder
         An empty folder to work in.
     rounds
-        How many runs are killed.
+        How many runs are killed; others that end before their instant are tried again.
     seed
         Of the instants.
 
     Returns
     -------
     dict
-        `rounds`; `killed`, before their end; `equal` to the unbroken run; `untouched`, where
-        finished slices were not written anew; `finished`, slices at the kill over all rounds.
+        Runs `tried`; `rounds`, in which the kill came before the end; `equal` to the unbroken run;
+        `untouched`, where finished slices were not written anew; `finished`, slices at the kill
+        over all rounds.
     """
     draw = random.Random(seed)  # noqa: S311 - no secret
     source, whole = folder / "in", folder / "whole"
     make_study(source)
     clock = run_file(source, folder / "clock")
     seconds = unbroken(source, whole, clock)
-    counts: dict[str, float] = dict.fromkeys(
-        ("rounds", "killed", "equal", "untouched", "finished"), 0
-    )
-    for number in range(rounds):
-        target = folder / f"out{number}"
+    counts: dict[str, int] = dict.fromkeys(("tried", "rounds", "equal", "untouched", "finished"), 0)
+    while counts["rounds"] < rounds:
+        target = folder / f"out{counts['tried']}"
+        counts["tried"] += 1
         run = start(source, target, clock)
         sleep(draw.uniform(0, seconds))
         run.kill()
         run.join()
+        if run.exitcode != -signal.SIGKILL:  # it was done before
+            continue
         finished = finished_slices(target)
         start(source, target).join()
         counts["rounds"] += 1
-        counts["killed"] += run.exitcode == -signal.SIGKILL
         counts["equal"] += digests(target) == digests(whole)
         counts["untouched"] += finished.items() <= inodes(target).items()
         counts["finished"] += len(finished)

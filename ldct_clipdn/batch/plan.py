@@ -8,13 +8,16 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.batch.manifest import relative_name, write_json
 from ldct_clipdn.errors import ConfigError, WriteError
 from ldct_clipdn.io.attributes import number, text
 from ldct_clipdn.io.dicom_write import clear_unfinished
 from ldct_clipdn.io.scan import Found, Scan, Unused
+
+if TYPE_CHECKING:
+    from ldct_clipdn.batch.volume import VolumeJob
 
 __all__ = ["Job", "Plan", "begin_run", "check_folders", "end_run", "plan_run"]
 
@@ -76,10 +79,13 @@ class Plan:
         One per derived series.
     unused
         Every file that will not be denoised, and why not.
+    volumes
+        Volumes that will be denoised.
     """
 
     jobs: tuple[Job, ...]
     unused: tuple[Unused, ...]
+    volumes: tuple[VolumeJob, ...] = ()
 
     @property
     def slices(self) -> int:
@@ -88,9 +94,10 @@ class Plan:
         Returns
         -------
         int
-            Over all jobs.
+            Over all series and volumes.
         """
-        return sum(len(job.scan.instances) for job in self.jobs)
+        slices = sum(len(job.scan.instances) for job in self.jobs)
+        return slices + sum(volume.slices for volume in self.volumes)
 
     def to_dict(self, source: Path) -> dict[str, object]:
         """Turn the plan into what JSON can hold.
@@ -103,10 +110,18 @@ class Plan:
         Returns
         -------
         dict
-            `series` that will be denoised, and `unused` files.
+            `series` and `volumes` that will be denoised, and `unused` files.
         """
         return {
             "series": [job.to_dict() for job in self.jobs],
+            "volumes": [
+                {
+                    "path": relative_name(one.volume.path, source),
+                    "slices": one.slices,
+                    "result": one.name,
+                }
+                for one in self.volumes
+            ],
             "unused": [
                 {
                     "path": relative_name(one.path, source),

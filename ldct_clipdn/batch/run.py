@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +20,7 @@ from ldct_clipdn.batch.options import RunOptions
 from ldct_clipdn.batch.plan import Plan, begin_run, check_folders, end_run, plan_run
 from ldct_clipdn.batch.select import select_series
 from ldct_clipdn.batch.series import Outcome, Setting, denoise_series
+from ldct_clipdn.batch.volume import denoise_volume, plan_volumes
 from ldct_clipdn.batch.watch import Watched
 from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.ct.strength import parse_strength
@@ -123,13 +124,17 @@ def plan_study(source: str | Path, target: str | Path, options: RunOptions = DEF
     """
     source, target = Path(source), Path(target)
     check_folders(source, target)
-    found = find_series(source, admit=frozenset(options.accept))
-    return plan_run(select_series(found, options.series))
+    admit = frozenset(options.accept)
+    plan = plan_run(select_series(find_series(source, admit=admit), options.series))
+    if options.series:  # volumes have no DICOM attributes
+        return plan
+    volumes, unused = plan_volumes(plan.unused, admit)
+    return replace(plan, volumes=volumes, unused=unused)
 
 
 def _open(plan: Plan, options: RunOptions) -> Backend:
     """Open the engine; where nothing is computed, the one that needs nothing."""
-    if parse_strength(options.strength) == 0 or not plan.jobs:
+    if parse_strength(options.strength) == 0 or not plan.slices:
         return IdentityBackend()
     return open_engine(
         options.weights,
@@ -185,6 +190,10 @@ def _denoise(plan: Plan, setting: Setting, progress: Progress) -> list[Outcome]:
     for job in plan.jobs:
         outcomes.append(denoise_series(job, setting, partial(report, done)))
         done += len(job.scan.instances)
+        report(done, 0)
+    for volume in plan.volumes:
+        outcomes.append(denoise_volume(volume, setting, partial(report, done)))
+        done += volume.slices
         report(done, 0)
     return outcomes
 

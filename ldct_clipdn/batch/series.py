@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ldct_clipdn.inference.backends import Backend
     from ldct_clipdn.io.scan import Instance, Scan
 
-__all__ = ["Outcome", "Setting", "denoise_series"]
+__all__ = ["Outcome", "Setting", "denoise_series", "explain_failure"]
 
 NO_DATE: Final = "19000101"
 
@@ -114,12 +114,30 @@ def denoise_series(job: Job, setting: Setting, report: Callable[[int], None]) ->
     try:
         done = _denoise(job, readable, setting, report)
     except Exception as error:  # what goes wrong with one series stops no other
-        is_known = isinstance(error, LdctError | OSError)
-        level = logging.DEBUG if is_known else logging.ERROR  # a bug must look like one
+        level, reason = explain_failure(error)
         logger.log(level, "series %s failed", job.scan.source_uid, exc_info=True)
-        failures = {one.path: _reason(error) for one in readable.scan.instances}
+        failures = {one.path: reason for one in readable.scan.instances}
         return _outcome(job, setting, _Done(""), readable.failures | failures, start)
     return _outcome(job, setting, done, readable.failures, start)
+
+
+def explain_failure(error: Exception) -> tuple[int, str]:
+    """Say how loudly an error that was caught is logged (a bug must look like one), and why.
+
+    Parameters
+    ----------
+    error
+        The error.
+
+    Returns
+    -------
+    int
+        Level of logging.
+    str
+        The reason in one sentence.
+    """
+    is_known = isinstance(error, LdctError | OSError)
+    return logging.DEBUG if is_known else logging.ERROR, _reason(error)
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ NAMES_SHOWN: Final = 3
 """Names that are shown of files with one reason; the manifest has them all."""
 
 DESCRIPTION: Final = """Denoise every CT series in IN, a file or a folder, into a new derived series
-OUT/<series UID>/<image UID>.dcm. IN is never changed. OUT/manifest.json says what became of every
-file. Research use only, not a medical device."""
+OUT/<series UID>/<image UID>.dcm, and every volume (NIfTI, NRRD, MHA) into OUT/<name>_denoised. IN
+is never changed. OUT/manifest.json says what became of every file. A run that was cut off goes on
+where it stopped. Research use only, not a medical device."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """
     parser = add_command(subparsers, "denoise", run, "denoise CT series", DESCRIPTION)
     parser.add_argument(
-        "source", metavar="IN", type=Path, help="folder, DICOM file, DICOMDIR or zip"
+        "source", metavar="IN", type=Path, help="folder, DICOM file, DICOMDIR, zip or volume"
     )
     parser.add_argument("target", metavar="OUT", type=Path, help="output folder, outside IN")
     parser.add_argument("--weights", default="default", help="weights: a name or a file")
@@ -219,7 +220,7 @@ def _show_plan(args: argparse.Namespace, options: RunOptions) -> int:
     print_json(content) if args.json else _print_plan(content)
     if any(one.outcome == "failed" for one in plan.unused):
         return EXIT_FAILED
-    return EXIT_DONE if plan.jobs else EXIT_NOTHING
+    return EXIT_DONE if plan.slices else EXIT_NOTHING
 
 
 def _print_plan(plan: Mapping[str, Any]) -> None:
@@ -232,11 +233,13 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
         )
         for note in one["notes"]:
             print(f"{'':<14}{note}")
+    for one in plan["volumes"]:
+        print(f"volume {one['path']}, {one['slices']} slices, to be {one['result']}")
     for outcome in ("failed", "skipped"):
         files = ((u["reason"], u["path"]) for u in plan["unused"] if u["outcome"] == outcome)
         for line in _reasons(files):
             print(f"{outcome:<8} {line}")
-    if not plan["series"]:
+    if not plan["series"] and not plan["volumes"]:
         print("Nothing to denoise.")
     print("This was a dry run: nothing was written.")
 

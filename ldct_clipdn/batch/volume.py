@@ -1,0 +1,258 @@
+"""Denoises one NIfTI, NRRD or MetaImage file: HU in, HU out, beside the DICOM series of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Generator, Sequence, Set
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from ldct_clipdn.batch.ahead import ahead
+from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name, write_json
+from ldct_clipdn.batch.series import Outcome, Setting, explain_failure
+from ldct_clipdn.batch.stream import limited_slices
+from ldct_clipdn.batch.watch import METERED
+from ldct_clipdn.ct.flags import Expected
+from ldct_clipdn.ct.hu import AIR_HU
+from ldct_clipdn.ct.noise_meter import NoiseMeter
+from ldct_clipdn.ct.quality import QualityMeter
+from ldct_clipdn.ct.strength import auto_strength
+from ldct_clipdn.errors import ReadError, WriteError
+from ldct_clipdn.io.scan import Unused
+from ldct_clipdn.io.uids import file_digest
+from ldct_clipdn.io.volume_write import denoised_name, write_volume_like
+from ldct_clipdn.io.volumes import data_files, is_volume, open_volume, stem_and_suffix
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ldct_clipdn.inference.backends import Backend
+    from ldct_clipdn.io.uids import Recipe
+    from ldct_clipdn.io.volumes import Volume
+
+__all__ = ["VolumeJob", "denoise_volume", "plan_volumes"]
+
+OWN: Final = "_denoised"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class VolumeJob:
+    """One volume that is to be denoised.
+
+    Parameters
+    ----------
+    volume
+        Its header read.
+    files
+        What it consists of.
+    """
+
+    volume: Volume
+    files: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """Name the result.
+
+        Returns
+        -------
+        str
+            A file name in the output folder.
+        """
+        return denoised_name(self.volume.path)
+
+    @property
+    def slices(self) -> int:
+        """Count the slices.
+
+        Returns
+        -------
+        int
+            Of the volume.
+        """
+        return self.volume.shape[0]
+
+
+def plan_volumes(
+    unused: Sequence[Unused], admit: Set[str] = frozenset()
+) -> tuple[tuple[VolumeJob, ...], tuple[Unused, ...]]:
+    """Find the volumes among the files that are no DICOM.
+
+    Parameters
+    ----------
+    unused
+        As `find_series` gives them.
+    admit
+        With `own` in it, earlier results are taken too.
+
+    Returns
+    -------
+    tuple of VolumeJob
+        What will be denoised.
+    tuple of Unused
+        All other files.
+    """
+    jobs: dict[str, VolumeJob] = {}
+    others: dict[Path, Unused] = {one.path: one for one in unused}
+    for path in [one.path for one in unused if is_volume(one.path) and one.path.is_file()]:
+        job = _look_at(path, admit)
+        if isinstance(job, VolumeJob) and job.name in jobs:
+            reason = f"{job.name} is the name of another volume's result: denoise them apart"
+            job = Unused(path, "failed", reason)
+        if isinstance(job, Unused):
+            others[path] = job
+        else:
+            jobs[job.name] = job
+            for file in job.files:
+                others.pop(file, None)
+    return tuple(jobs.values()), tuple(others.values())
+
+
+def denoise_volume(job: VolumeJob, setting: Setting, report: Callable[[int], None]) -> Outcome:
+    """Denoise one volume; what goes wrong with it stops nothing else.
+
+    Parameters
+    ----------
+    job
+        The volume.
+    setting
+        What it shares with the others.
+    report
+        Called with the number of slices that are done.
+
+    Returns
+    -------
+    Outcome
+        `failed` where nothing was written.
+    """
+    start = perf_counter()
+    name, reason, quality = job.name, "", None
+    try:
+        quality = _denoise(job, setting, report)
+    except Exception as error:  # what goes wrong with one volume stops nothing else
+        level, reason = explain_failure(error)
+        logger.log(level, "%s failed", job.volume.path.name, exc_info=True)
+        name = ""
+    record = SeriesRecord(
+        source_uid=relative_name(job.volume.path, setting.source),
+        derived_uid=name,
+        slices=job.slices,
+        status="failed" if reason else "denoised",
+        seconds=round(perf_counter() - start, 3),
+        quality=quality,
+    )
+    outcome: Final = "failed" if reason else "denoised"
+    names = (relative_name(one, setting.source) for one in job.files)
+    return Outcome(record, tuple(InputRecord(one, outcome, reason) for one in names))
+
+
+def _look_at(path: Path, admit: Set[str]) -> VolumeJob | Unused:
+    if stem_and_suffix(path)[0].endswith(OWN) and "own" not in admit:
+        return Unused(path, "skipped", "our own result, by its name")
+    try:
+        return VolumeJob(open_volume(path), data_files(path))
+    except ReadError as error:
+        return Unused(path, "failed", error.reason)
+
+
+def _denoise(job: VolumeJob, setting: Setting, report: Callable[[int], None]) -> dict[str, object]:
+    """Give what was measured on it, now or when it was written."""
+    volume, final = job.volume, setting.target / job.name
+    recipe = _volume_recipe(volume, setting)
+    made_of = {"recipe": recipe.canonical(), "source": _digest(job.files)}
+    note = setting.target / f".{job.name}.json"
+    kept = _read(note)
+    if final.exists():
+        if kept | made_of == kept and kept.get("result") == _digest(data_files(final)):
+            return dict(kept["quality"])  # type: ignore[call-overload, no-any-return]
+        raise WriteError(
+            "there is another result under this name", path=final, remedy="Move it away"
+        )
+    if doubt := volume.doubt():
+        logger.warning("%s: %s", volume.path, doubt)
+    meter = QualityMeter(volume.spacing_mm, job.slices)
+    hidden = setting.target / f".{job.name}.partial"
+    try:
+        with closing(ahead(_compute(volume, setting.engine, recipe))) as planes:
+            write_volume_like(volume, _watched(volume, planes, meter, report), hidden / job.name)
+        expected = Expected(
+            slices=job.slices,
+            strength=recipe.strength,
+            target_hu=setting.target_noise,
+            noise_hu=setting.engine.weights.trained_noise_hu,
+        )
+        quality = meter.finish(expected).to_dict()
+        files = data_files(hidden / job.name)
+        write_json(note, {**made_of, "result": _digest(files), "quality": quality})
+        for file in reversed(files):  # the header last: it makes the rest visible
+            file.replace(setting.target / file.name)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+    return quality
+
+
+class _Plane(NamedTuple):
+    """One slice: HU with air where there is no number, new HU, pixels limited, HU as read."""
+
+    before: NDArray[np.float32]
+    after: NDArray[np.float32]
+    limited: int
+    read: NDArray[np.float32]
+
+
+def _compute(volume: Volume, engine: Backend, recipe: Recipe) -> Generator[_Plane, None, None]:
+    for first in range(0, volume.shape[0], recipe.batch):
+        last = min(first + recipe.batch, volume.shape[0])
+        read = [volume.frame(index) for index in range(first, last)]
+        before = [np.where(np.isfinite(one), one, np.float32(AIR_HU)) for one in read]
+        new = limited_slices(before, engine, recipe.strength)
+        for one, raw, (after, limited) in zip(before, read, new, strict=True):
+            yield _Plane(one, after, int(limited.sum()), raw)
+
+
+def _watched(
+    volume: Volume,
+    planes: Generator[_Plane, None, None],
+    meter: QualityMeter,
+    report: Callable[[int], None],
+) -> Generator[NDArray[np.float32], None, None]:
+    """Measure what will be written, slice by slice; what is no number stays none."""
+    for done, (before, after, limited, read) in enumerate(planes, start=1):
+        seen = volume.to_stored(after).astype(np.float64) * volume.slope + volume.intercept
+        meter.add(before, seen.astype(np.float32), limited=limited)
+        yield np.where(np.isfinite(read), after, read)
+        report(done)
+
+
+def _volume_recipe(volume: Volume, setting: Setting) -> Recipe:
+    """Choose the strength, where it is to be chosen."""
+    if setting.target_noise is None:
+        return setting.recipe
+    meter, count = NoiseMeter(), volume.shape[0]
+    for place in np.unique(np.linspace(0, count - 1, min(count, METERED)).round().astype(int)):
+        meter.add(volume.frame(int(place)))
+    strength = auto_strength(meter.level, setting.target_noise)
+    return replace(setting.recipe, strength=strength)
+
+
+def _digest(files: Sequence[Path]) -> str:
+    return hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest()
+
+
+def _read(path: Path) -> dict[str, object]:
+    """Read what an earlier run noted; nothing where it noted nothing that makes sense."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,158 @@
+"""NIfTI, NRRD and MetaImage files in the same run as DICOM series."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+from builders import body_hu, make_series
+
+from ldct_clipdn.batch.run import RunOptions, denoise_study, plan_study
+from ldct_clipdn.core.denoiser import build_denoiser
+from ldct_clipdn.core.weights import save_denoiser
+from ldct_clipdn.inference.backends.identity import IdentityBackend
+from ldct_clipdn.inference.denoise import denoise_hu
+
+IDENTITY = RunOptions(backend="identity")
+SHAPE = (5, 48, 40)
+
+
+def hu(seed: int = 0) -> np.ndarray:
+    return np.stack([body_hu(*SHAPE[1:], seed=seed + z) for z in range(SHAPE[0])]).round()
+
+
+def write(path: Path, values: np.ndarray, dtype: str = "int16") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = SimpleITK.GetImageFromArray(values.astype(dtype))
+    image.SetSpacing((0.7, 0.8, 2.5))
+    SimpleITK.WriteImage(image, str(path))
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+
+
+@pytest.mark.parametrize("name", ["v.nii", "v.nii.gz", "v.nrrd", "v.mha", "v.mhd", "v.nhdr"])
+def test_every_kind_and_an_identity_changes_nothing(tmp_path: Path, name: str) -> None:
+    source = write(tmp_path / "in" / name, hu())
+    manifest = denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY)
+    assert manifest.exit_code == 0
+    result = tmp_path / "out" / name.replace("v.", "v_denoised.")
+    np.testing.assert_array_equal(read(result), hu())
+    assert SimpleITK.ReadImage(str(result)).GetSpacing() == pytest.approx((0.7, 0.8, 2.5))
+    (record,) = manifest.series
+    assert (record.source_uid, record.derived_uid) == (name, result.name)
+    assert (record.slices, record.status) == (5, "denoised")
+    assert record.quality["largest_change_hu"] == 0
+    names = {one.path: one.outcome for one in manifest.inputs}
+    assert names == {one.name: "denoised" for one in source.parent.iterdir()}
+    assert not list((tmp_path / "out").glob(".*.partial"))
+
+
+def test_values_are_those_of_denoise_hu(tmp_path: Path) -> None:
+    save_denoiser(build_denoiser(encoder="tiny"), tmp_path / "w.safetensors")
+    source = write(tmp_path / "ct.nii.gz", hu(), "float32")
+    options = RunOptions(tmp_path / "w.safetensors", strength=0.5)
+    denoise_study(source, tmp_path / "out", options)
+    expected = denoise_hu(hu(), tmp_path / "w.safetensors", strength=0.5)
+    np.testing.assert_allclose(read(tmp_path / "out" / "ct_denoised.nii.gz"), expected, atol=0.01)
+    assert np.abs(expected - hu()).max() > 5
+
+
+def test_series_and_volumes_in_one_run(tmp_path: Path) -> None:
+    make_series(tmp_path / "in" / "dicom")
+    write(tmp_path / "in" / "deep" / "v.mha", hu())
+    seen: list[tuple[int, int]] = []
+    manifest = denoise_study(
+        tmp_path / "in", tmp_path / "out", IDENTITY, progress=lambda *now: seen.append(now)
+    )
+    assert [one.status for one in manifest.series] == ["denoised", "denoised"]
+    assert (seen[0], seen[-1]) == ((0, 8), (8, 8))
+    only = RunOptions(backend="identity", series=("Modality=CT",))
+    manifest = denoise_study(tmp_path / "in", tmp_path / "other", only)
+    assert {one.path: one.outcome for one in manifest.inputs}["deep/v.mha"] == "skipped"
+
+
+def test_a_second_run_computes_nothing_and_another_recipe_overwrites_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write(tmp_path / "v.nii", hu())
+    first = denoise_study(source, tmp_path / "out", IDENTITY)
+    before = (tmp_path / "out" / "v_denoised.nii").stat()
+    with monkeypatch.context() as patch:
+        patch.setattr(IdentityBackend, "__call__", lambda *_: pytest.fail("computed again"))
+        second = denoise_study(source, tmp_path / "out", IDENTITY)
+    assert second.exit_code == 0
+    assert second.series[0].quality == json.loads(json.dumps(first.series[0].quality))
+    other = denoise_study(source, tmp_path / "out", RunOptions(strength=0, batch_size=2))
+    assert other.exit_code == 1
+    assert other.inputs[0].reason == "there is another result under this name"
+    assert (tmp_path / "out" / "v_denoised.nii").stat() == before
+
+
+def test_no_numbers_stay_and_are_never_fed_to_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = hu()
+    values[:, :4] = np.nan
+    lowest = []
+    monkeypatch.setattr(
+        IdentityBackend,
+        "__call__",
+        lambda _, batch: lowest.append(batch[..., :4, :].max()) or batch,
+    )
+    nibabel.save(nibabel.Nifti1Image(values.T, np.diag([-1, -1, 1, 1])), tmp_path / "v.nii")
+    assert denoise_study(tmp_path / "v.nii", tmp_path / "out", IDENTITY).exit_code == 0
+    result = nibabel.load(tmp_path / "out" / "v_denoised.nii")  # SimpleITK reads NaN as 0
+    np.testing.assert_array_equal(np.asarray(result.dataobj).T, values)
+    assert set(lowest) == {0}
+
+
+def test_a_failure_names_the_volume_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "in" / "v.nii", hu())
+    monkeypatch.setattr(IdentityBackend, "__call__", lambda _, batch: batch * np.nan)
+    manifest = denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY)
+    assert manifest.exit_code == 1
+    assert "NaN or infinite" in manifest.inputs[0].reason
+    assert [one.name for one in (tmp_path / "out").iterdir()] == ["manifest.json"]
+
+
+def test_what_cannot_be_denoised_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path / "in" / "a" / "v.nii", hu())
+    write(tmp_path / "in" / "b" / "v.nii", hu())
+    write(tmp_path / "in" / "old_denoised.nii", hu())
+    write(tmp_path / "in" / "positive.mha", hu() + 1200, "uint16")
+    (tmp_path / "in" / "broken.nrrd").write_bytes(b"NRRD0004\nxx")
+    nibabel.save(
+        nibabel.Nifti1Image(np.zeros((4, 4, 4, 2), np.int16), np.eye(4)),
+        tmp_path / "in" / "4d.nii",
+    )
+    plan = plan_study(tmp_path / "in", tmp_path / "out", IDENTITY)
+    assert {one.name for one in plan.volumes} == {"v_denoised.nii", "positive_denoised.mha"}
+    reasons = {one.path.name: (one.outcome, one.reason) for one in plan.unused}
+    assert reasons["old_denoised.nii"] == ("skipped", "our own result, by its name")
+    assert reasons["v.nii"][0] == reasons["broken.nrrd"][0] == reasons["4d.nii"][0] == "failed"
+    with caplog.at_level(logging.WARNING):
+        assert denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY).exit_code == 1
+    assert "positive.mha: values run from 122 " in caplog.text
+    np.testing.assert_array_equal(read(tmp_path / "out" / "positive_denoised.mha"), hu() + 1200)
+
+
+def test_strength_by_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(50, 20, (3, 96, 96))
+    source = write(tmp_path / "v.nii", values, "float32")
+    monkeypatch.setattr(
+        IdentityBackend, "__call__", lambda _, batch: np.full_like(batch, 1074 / 4096)
+    )
+    options = RunOptions(backend="identity", strength="auto", target_noise=10.0)
+    denoise_study(source, tmp_path / "out", options)
+    result = read(tmp_path / "out" / "v_denoised.nii")
+    assert result.std() == pytest.approx(10, rel=0.1)
