@@ -26,6 +26,7 @@ install_debian_packages() {
 
 install test
 install_debian_packages
-export OMP_NUM_THREADS=1
 say "Running the tests"
-"$python" -m pytest --numprocesses "$(nproc)" --dist worksteal "$@"
+# one process per core, each with one thread (`nproc` itself obeys OMP_NUM_THREADS)
+processes=$(nproc)
+OMP_NUM_THREADS=1 "$python" -m pytest --numprocesses "$processes" --dist worksteal "$@"
