@@ -7,6 +7,7 @@ import os
 import platform
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -179,6 +180,8 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
             os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink()
         raise WriteError(
             f"the output folder cannot be written: {error.strerror or error}",
             path=path.parent,

@@ -23,6 +23,7 @@ from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.dicom_write import derived_series
 from ldct_clipdn.io.known import is_written
+from ldct_clipdn.io.store import system_words
 from ldct_clipdn.io.stored import from_stored
 from ldct_clipdn.io.uids import Recipe, identity, pixel_digest, series_uid
 
@@ -249,7 +250,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, LdctError):
         return error.reason
     if isinstance(error, OSError):
-        return error.strerror or str(error)
+        return system_words(error)
     return f"an error in ldct_clipdn itself: {type(error).__name__}: {error}"
 
 

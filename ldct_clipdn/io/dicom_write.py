@@ -19,7 +19,7 @@ from ldct_clipdn.io.dicom_read import read_file
 from ldct_clipdn.io.finished import Entry, Journal
 from ldct_clipdn.io.provenance import DerivedSeries
 from ldct_clipdn.io.scan import Kept, Result
-from ldct_clipdn.io.store import explained, refuse, store
+from ldct_clipdn.io.store import explained, refuse, store, system_words
 from ldct_clipdn.io.stored import to_stored
 from ldct_clipdn.io.uids import Recipe, file_digest, identity, pixel_digest, series_uid
 from ldct_clipdn.io.write_object import ObjectWriter
@@ -316,7 +316,7 @@ def _on_disk(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise WriteError(
-            f"the series cannot be written: {error.strerror or error}",
+            f"the series cannot be written: {system_words(error)}",
             path=folder,
             remedy="Check free space and permissions",
         ) from error

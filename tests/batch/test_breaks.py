@@ -7,7 +7,9 @@ import json
 import multiprocessing
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pydicom
@@ -196,17 +198,24 @@ def test_the_lock_of_a_dead_run_holds_no_one_up(source: Path, tmp_path: Path) ->
     assert denoise_study(source, tmp_path / "out", IDENTITY).exit_code == 0
 
 
+class Full(BytesIO):
+    """A file on a disk that holds 1 kB more."""
+
+    def write(self, data: bytes) -> int:
+        if self.tell() + len(data) > 1000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
 def test_a_full_disk_fails_one_series_and_keeps_the_others(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = 0
 
-    def write(*args: object, **settings: object) -> None:
+    def write(file: IO[bytes], ds: pydicom.Dataset, **settings: bool) -> None:
         nonlocal count
         count += 1
-        if count == 5:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        pydicom.dcmwrite(*args, **settings)
+        pydicom.dcmwrite(Full() if count == 5 else file, ds, **settings)
 
     monkeypatch.setattr(store, "dcmwrite", write)
     manifest = denoise_study(source, tmp_path / "out", IDENTITY)
@@ -249,3 +258,15 @@ def test_input_that_vanishes_fails_its_series_by_name(
     assert reason.startswith(f"{last.name} can no longer be read: ")
     assert "No such file or directory" in reason
     assert len(images(tmp_path / "out")) == 3
+
+
+def test_a_disk_too_full_for_the_manifest(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ldct_clipdn.batch.manifest.json.dump", refuse)
+    with pytest.raises(WriteError, match="output folder cannot be written: No space left"):
+        denoise_study(source, tmp_path / "out", IDENTITY)
+    assert not list((tmp_path / "out").iterdir())
