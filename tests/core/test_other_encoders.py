@@ -261,7 +261,8 @@ def test_restormer_decoder_trains_and_has_its_own_keys():
         ({"encoder": "ImageNet-RN50v2", "use_f5": True}, "has no F5"),
         ({"encoder": "ViT-B-16", "use_f5": True}, "has no F5"),
         ({"encoder": "ViT-B-16", "decoder": "restormer"}, "conv with a ViT"),
-        ({"encoder": "tiny", "decoder": "restormer", "start": "identity"}, "cannot pass an image"),
+        ({"width": 4, "decoder": "restormer", "start": "identity"}, "cannot pass an image"),
+        ({"encoder": "tiny", "start": "identity"}, "no room for the image's channels"),
         ({"encoder": "tiny", "decoder": "unet"}, "decoder cannot be 'unet'"),
     ],
 )
