@@ -170,10 +170,13 @@ class FairSet:
         Returns
         -------
         list of float
-            In HU^2.
+            In HU^2; NaN where a slice has no soft tissue.
         """
         pairs = zip(result - self.target, self.mask, strict=True)
-        return [float(np.mean(one[mask].astype(np.float64) ** 2)) for one, mask in pairs]
+        return [
+            float(np.mean(one[mask].astype(np.float64) ** 2)) if mask.any() else float("nan")
+            for one, mask in pairs
+        ]
 
     def removed(self, result: Volume) -> float:
         """Give the share of the quarter dose's squared error that a result takes away.

@@ -162,7 +162,7 @@ def _measure(one: _Set, fair: FairSet, name: str, denoise: Denoise) -> list[Proo
             method=method,
             removed=fair.removed(result),
             gain=fair.removed(result) / yardstick,
-            worst_gain=float(np.nanmin(gains)),
+            worst_gain=float(np.min(gains, where=np.isfinite(gains), initial=np.inf)),
             psnr=window_psnr(result, one.full),
             bias_hu=float((result - one.low)[fair.mask].mean()),
             setting=setting,
