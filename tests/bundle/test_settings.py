@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,18 @@ def test_an_impossible_setting_is_an_error(
     line = str(our_error(caught.value))
     assert says in line
     assert "\n" not in line
+
+
+def test_strict_stops_at_what_is_passed_over_otherwise(
+    dataset: Path, train: Train, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(dataset, data)
+    (data / "full_1mm" / "L067" / "cut.IMA").write_bytes(b"cut short")
+    with pytest.raises(RuntimeError) as caught:
+        train(dataset_dir=str(data), strict=True)
+    assert "cut.IMA" in str(our_error(caught.value))
+    assert (train(dataset_dir=str(data)) / "last.pt").is_file()
 
 
 @pytest.mark.slow
