@@ -57,7 +57,7 @@ class Beam:
 
     @property
     def rays(self) -> int:
-        """Rays per view: enough to reach the image's corners."""
+        """Number of rays per view: enough to reach the image's corners."""
         return 2 * int(self.size * HALF_DIAGONAL + 1) * self.rays_per_pixel
 
     @property

@@ -11,17 +11,17 @@ from coloured import B30F, coloured_noise
 from monai.transforms import Compose
 
 from ldct_clipdn.ct.kernel import Kernel
-from ldct_clipdn.data import ct_noise
+from ldct_clipdn.data import noise_library
 from ldct_clipdn.data.ct_noise import (
     CropBodyd,
     CTNoise,
     CTNoisyPaird,
     LoadWithNoised,
     NoiseDraw,
-    NoiseLibrary,
     recorrupt,
 )
 from ldct_clipdn.data.noise import noise_named
+from ldct_clipdn.data.noise_library import NoiseLibrary
 from ldct_clipdn.data.positions import PositionDataset
 
 SIZE = 128
@@ -114,7 +114,7 @@ def test_library_measures_own_noise_and_knows_who_has_none(library: NoiseLibrary
 
 
 def test_library_is_made_once(library: NoiseLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ct_noise, "noise_fields", None)
+    monkeypatch.setattr(noise_library, "noise_fields", None)
     items = [{"image": "one.dcm", "frame": 0, "patient": "one"}]
     again = NoiseLibrary(items, _read, library._paths[0].parent, draws=1)
     assert again._paths == library._paths[:1]
