@@ -15,7 +15,7 @@ import numpy as np
 from ldct_clipdn.batch.plan import check_folders, plan_run
 from ldct_clipdn.ct.kernel import KERNELS
 from ldct_clipdn.ct.lowdose import simulate_low_dose
-from ldct_clipdn.errors import ConfigError, LdctError
+from ldct_clipdn.errors import ConfigError, LdctError, ReadError
 from ldct_clipdn.io.attributes import number, text
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.find import find_series
@@ -125,6 +125,7 @@ def _check(recipe: SimulationRecipe) -> None:
 
 
 def _results(scan: Scan, recipe: SimulationRecipe) -> Iterator[Result]:
+    _refuse_frames(scan)
     _warn_of_iterative(scan)
     before = [read_slice(one) for one in scan.instances]
     low = simulate_low_dose(
@@ -139,6 +140,16 @@ def _results(scan: Scan, recipe: SimulationRecipe) -> Iterator[Result]:
     )
     for instance, pixels, hu in zip(scan.instances, before, low, strict=True):
         yield Result(instance, pixels, hu)
+
+
+def _refuse_frames(scan: Scan) -> None:
+    frames = next((one for one in scan.instances if one.frame is not None), None)
+    if frames is not None:
+        raise ReadError(
+            "the dose of Enhanced CT (multi-frame) cannot be lowered by this version",
+            path=frames.path,
+            remedy="Convert it to single-frame CT first",
+        )
 
 
 def _warn_of_iterative(scan: Scan) -> None:

@@ -54,7 +54,7 @@ class VolumeJob:
     volume
         Its header read.
     files
-        What it consists of.
+        What it consists of: its file first, then those of detached pixels.
     """
 
     volume: Volume
@@ -113,8 +113,9 @@ def plan_volumes(
             others[path] = job
         else:
             jobs[job.name] = job
-            for file in job.files:
-                others.pop(file, None)
+            del others[path]
+            for file in job.files[1:]:
+                others[file] = Unused(file, "skipped", f"holds the pixels of {path.name}")
     return tuple(jobs.values()), tuple(others.values())
 
 
@@ -152,8 +153,7 @@ def denoise_volume(job: VolumeJob, setting: Setting, report: Callable[[int], Non
         quality=quality,
     )
     outcome: Final = "failed" if reason else "denoised"
-    names = (relative_name(one, setting.source) for one in job.files)
-    return Outcome(record, tuple(InputRecord(one, outcome, reason) for one in names))
+    return Outcome(record, (InputRecord(record.source_uid, outcome, reason),))
 
 
 def _look_at(path: Path, admit: Set[str]) -> VolumeJob | Unused:

@@ -180,7 +180,7 @@ class Volume:
         str
             One sentence; empty where there is no doubt.
         """
-        ends = np.array([self.stored.min(), self.stored.max()], dtype=np.float64)
+        ends = np.array([np.nanmin(self.stored), np.nanmax(self.stored)], dtype=np.float64)
         low, high = sorted(ends * self.slope + self.intercept)
         return hu_doubt(low, high)
 

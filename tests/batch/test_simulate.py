@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from builders import edit, make_series
+from builders import edit, make_enhanced, make_series
 
 from ldct_clipdn.batch.simulate import simulate_study
 from ldct_clipdn.cli.main import main
@@ -134,3 +134,12 @@ def test_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main([*given, "--dose", "0.5", "--photons", "few"]) == 2
     (tmp_path / "empty").mkdir()
     assert main(["simulate", str(tmp_path / "empty"), str(tmp_path / "o"), "--dose", "0.5"]) == 3
+
+
+def test_enhanced_ct_is_refused_and_stops_no_other(source: Path, tmp_path: Path) -> None:
+    make_enhanced(source / "enhanced.dcm")
+    records = simulate_study(source, tmp_path / "out", RECIPE)
+    failed = [one.reason for one in records if not one.simulated_uid]
+    assert len(records) == 2
+    assert len(failed) == 1
+    assert "Enhanced CT" in failed[0]

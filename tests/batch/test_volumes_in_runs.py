@@ -50,8 +50,12 @@ def test_every_kind_and_an_identity_changes_nothing(tmp_path: Path, name: str) -
     assert (record.source_uid, record.derived_uid) == (name, result.name)
     assert (record.slices, record.status) == (5, "denoised")
     assert record.quality["largest_change_hu"] == 0
-    names = {one.path: one.outcome for one in manifest.inputs}
-    assert names == {one.name: "denoised" for one in source.parent.iterdir()}
+    outcomes = {one.path: (one.outcome, one.reason) for one in manifest.inputs}
+    pixels = {one.name for one in source.parent.iterdir()} - {name}
+    assert outcomes == {
+        name: ("denoised", ""),
+        **dict.fromkeys(pixels, ("skipped", f"holds the pixels of {name}")),
+    }
     assert not list((tmp_path / "out").glob(".*.partial"))
 
 

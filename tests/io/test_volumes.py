@@ -234,6 +234,13 @@ def test_values_that_seem_to_be_no_hu_are_doubted(
     assert bool(open_volume(tmp_path / "case.mha").doubt()) == doubted
 
 
+def test_what_is_no_number_raises_no_doubt(tmp_path: Path) -> None:
+    hu = np.linspace(-1000, 40, 60, dtype=np.float32).reshape(3, 4, 5)
+    hu[0, 0, 0] = np.nan
+    write(tmp_path / "case.mha", hu)
+    assert open_volume(tmp_path / "case.mha").doubt() == ""
+
+
 @pytest.mark.data
 @pytest.mark.parametrize(
     "name",
