@@ -19,7 +19,7 @@ from ldct_clipdn.core.weight_files import (
     read_weights_file,
     write_weights_file,
 )
-from ldct_clipdn.core.weight_store import find_weights, stored_weights, weights_folder
+from ldct_clipdn.core.weight_store import find_weights, imported_weights, weights_folder
 from ldct_clipdn.core.weights import load_denoiser, open_denoiser, save_denoiser
 from ldct_clipdn.errors import ConfigError, WeightsError
 
@@ -120,7 +120,7 @@ def import_weights(
         raise ConfigError(f"weights cannot be named {name!r}", remedy="Give a plain word")
     convert = report.form == "torchscript" and not report.known_as
     target = weights_folder() / f"{name}{'.safetensors' if convert else report.path.suffix}"
-    taken = stored_weights(name)
+    taken = imported_weights(name)
     if taken and (convert or taken != target or file_sha256(taken) != report.sha256):
         raise ConfigError(
             f"there are weights named {name!r} already",

@@ -13,6 +13,7 @@ from ldct_clipdn.errors import WeightsError
 __all__ = [
     "FOLDER_VARIABLE",
     "find_weights",
+    "imported_weights",
     "stored_encoder",
     "stored_files",
     "stored_weights",
@@ -76,9 +77,30 @@ def stored_weights(name: str) -> Path | None:
     pathlib.Path or None
         The file.
     """
-    files = [*stored_files(), *sorted(SHIPPED.glob("*.safetensors"))]
-    found = next((one for one in files if name in (one.name, one.stem)), None)
-    return stored_weights(DEFAULT) if found is None and name == "default" else found
+    if imported := imported_weights(name):
+        return imported
+    shipped = DEFAULT if name == "default" else name
+    return _named(shipped, sorted(SHIPPED.glob("*.safetensors")))
+
+
+def imported_weights(name: str) -> Path | None:
+    """Look up imported weights.
+
+    Parameters
+    ----------
+    name
+        File name, with or without its ending.
+
+    Returns
+    -------
+    pathlib.Path or None
+        The file.
+    """
+    return _named(name, stored_files())
+
+
+def _named(name: str, files: list[Path]) -> Path | None:
+    return next((one for one in files if name in (one.name, one.stem)), None)
 
 
 def stored_encoder(encoder: str, tag: str) -> Path | None:
