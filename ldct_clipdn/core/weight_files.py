@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from ldct_clipdn.errors import WeightsError
 
 __all__ = [
     "METADATA_KEY",
+    "UNPICKLE_ERRORS",
     "WeightsFile",
     "file_sha256",
     "known_weights",
@@ -35,6 +37,23 @@ METADATA_KEY: Final = "ldct_clipdn"
 
 WRAPPERS: Final = ("params", "network", "state_dict", "model")
 """Keys under which checkpoints keep their tensors: published, ours, open_clip's, MONAI's."""
+
+UNPICKLE_ERRORS: Final = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    struct.error,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What `torch.load` raises on bytes that are no checkpoint, as the unpickler stumbles over them."""
 
 WHAT_WOULD_DO: Final = (
     "Give a .pt or .safetensors file of a denoiser or of a CLIP ResNet's visual encoder"
@@ -233,11 +252,13 @@ def _read_torchscript(path: Path, sha256: str, trust: bool) -> dict[str, Tensor]
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
-        with path.open("rb") as file:  # by the content: torch would go by the name
+        # by the content: torch would go by the name
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _damaged(path, "no plain weights file: it holds objects or is damaged") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except UNPICKLE_ERRORS as error:
         raise _damaged(path, "a damaged or truncated checkpoint, or no weights file") from error
     if not isinstance(content, Mapping):
         raise _damaged(path, f"no state dict but a {type(content).__name__}")

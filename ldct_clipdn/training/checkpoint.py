@@ -7,7 +7,6 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import ldct_clipdn
 from ldct_clipdn.core.denoiser import CLIPDenoiser
+from ldct_clipdn.core.weight_files import UNPICKLE_ERRORS
 from ldct_clipdn.data.positions import PositionSampler
 from ldct_clipdn.errors import ConfigError, WeightsError
 
@@ -187,13 +187,13 @@ class RunState:
     def _read_last(self) -> dict[str, Any]:
         try:
             saved = torch.load(self.last_path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
+        except UNPICKLE_ERRORS as error:
             raise WeightsError(
                 "the checkpoint is damaged",
                 path=self.last_path,
                 remedy="Copy best.pt of the same run over it, or start a new run",
             ) from error
-        if saved.get("format") != FORMAT:
+        if not isinstance(saved, Mapping) or saved.get("format") != FORMAT:
             raise WeightsError(
                 "this is no checkpoint of a run that can go on",
                 path=self.last_path,

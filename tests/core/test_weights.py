@@ -9,6 +9,8 @@ import socket
 import pytest
 import torch
 from clip_files import clip_like_module, clip_like_state
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from ldct_clipdn.core import weight_files
@@ -283,6 +285,7 @@ def truncated(path, good):
     [
         (write_bytes(b""), "empty"),
         (write_bytes(b"not weights at all, but some text"), "no plain weights|no weights file"),
+        (write_bytes(b"root:x:0:0:root:/root:/bin/bash\n"), "damaged|no plain weights|no weights"),
         (truncated, "damaged or truncated|no plain weights"),
         (lambda path, _good: torch.save([1, 2], path), "not? state dict but a list|no state dict"),
         (lambda path, _good: torch.save({}, path), "it is empty"),
@@ -298,6 +301,16 @@ def test_what_is_no_denoiser_is_refused_with_its_name(tmp_path, model, suffix, d
         load_denoiser(bad)
     assert caught.value.path == bad
     assert caught.value.remedy
+
+
+@settings(max_examples=300, deadline=None)
+@given(content=st.binary(max_size=60) | st.binary(max_size=40).map(lambda rest: b"\x80\x02" + rest))
+def test_any_bytes_are_refused_with_one_line(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "any.pt"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError) as caught:
+        load_denoiser(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_pickle_that_runs_code_is_not_run(tmp_path):
