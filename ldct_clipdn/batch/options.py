@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from ldct_clipdn.ct.strength import parse_strength
@@ -46,7 +47,8 @@ class RunOptions:
     Raises
     ------
     ConfigError
-        When the strength is none, a target is given without `auto`, or the batch size is none.
+        When the strength is none, a target is given without `auto` or is not above 0, or the batch
+        size is none.
     """
 
     weights: str | Path = "default"
@@ -66,6 +68,11 @@ class RunOptions:
             raise ConfigError(
                 "a target noise is only reached by choosing the strength",
                 remedy="Give --strength auto, or no --target-noise",
+            )
+        if self.target_noise is not None and not 0 < self.target_noise < inf:
+            raise ConfigError(
+                f"no noise of {self.target_noise} HU can be aimed at",
+                remedy="Give --target-noise in HU, above 0",
             )
         size = str(self.batch_size)
         if size != "auto" and not (size.isdecimal() and int(size) > 0):

@@ -148,7 +148,8 @@ def _target_noise(engine: Backend, options: RunOptions) -> float | None:
     """Say what noise is to be left; None where the strength is given."""
     if parse_strength(options.strength) is not None:
         return None
-    noise = options.target_noise or engine.weights.target_noise_hu
+    own = engine.weights.target_noise_hu
+    noise = own if options.target_noise is None else options.target_noise
     if noise is None:
         raise ConfigError(
             f"the weights {engine.weights.name} do not say what noise to leave",

@@ -38,6 +38,9 @@ __all__ = ["Outcome", "Setting", "denoise_series", "explain_failure"]
 
 NO_DATE: Final = "19000101"
 
+LARGEST_OFFSET_H: Final = 14
+"""No zone on earth is further from UTC; a header that says so is wrong."""
+
 UNUSUAL: Final = "OUT_OF_DISTRIBUTION: "
 """How `io.find` begins a note on what the network was not trained for."""
 
@@ -259,7 +262,7 @@ def _series_time(header: Dataset, setting: Setting) -> datetime:
     if not setting.wallclock:
         return _study_time(header)
     zone = re.fullmatch(r"([+-])(\d\d)(\d\d)", text(header, "TimezoneOffsetFromUTC"))
-    if not zone:
+    if not zone or int(zone[2]) > LARGEST_OFFSET_H:
         return setting.time
     minutes = int(zone[2]) * 60 + int(zone[3])
     offset = timedelta(minutes=-minutes if zone[1] == "-" else minutes)

@@ -114,7 +114,7 @@ def plan_volumes(
         else:
             jobs[job.name] = job
             del others[path]
-            for file in job.files[1:]:
+            for file in others.keys() & set(job.files[1:]):
                 others[file] = Unused(file, "skipped", f"holds the pixels of {path.name}")
     return tuple(jobs.values()), tuple(others.values())
 

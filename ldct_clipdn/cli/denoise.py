@@ -167,6 +167,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(manifest.to_dict())
     else:
         _print_summary(manifest, args.target)
+    pages.name_missing(manifest)
     return manifest.exit_code or pages.exit_code
 
 
@@ -189,6 +190,17 @@ class _Pages:
         except WriteError as error:
             print(f"ldct-clipdn denoise: {error}", file=sys.stderr)
             self.exit_code = EXIT_FAILED
+
+    def name_missing(self, manifest: Manifest) -> None:
+        """Say which results have no page: volumes, and what an earlier run finished."""
+        done = [one.derived_uid for one in manifest.series if self._wanted and one.derived_uid]
+        missing = [name for name in done if not (self._target / f"{name}.html").exists()]
+        if missing:
+            print(
+                f"ldct-clipdn denoise: no page was written for {', '.join(missing)}: pages are for "
+                "DICOM series, and written when a series is denoised. Give a new output folder",
+                file=sys.stderr,
+            )
 
 
 def _options(args: argparse.Namespace) -> RunOptions:

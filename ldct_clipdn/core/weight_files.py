@@ -187,9 +187,10 @@ def write_weights_file(path: Path, state: Mapping[str, Tensor], extra: Mapping[s
         if path.suffix == ".safetensors":
             save_file(tensors, partial, metadata={METADATA_KEY: json.dumps(dict(extra))})
         else:
-            torch.save(tensors, partial)
+            with partial.open("wb") as file:
+                torch.save(tensors, file)
         partial.replace(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch's writer ends a full disk so
         if partial.exists():
             partial.unlink()
         raise WeightsError(

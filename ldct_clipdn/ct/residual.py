@@ -92,10 +92,10 @@ def structure_correlation(hu: Plane, change: Plane, body: Mask) -> float | None:
     Returns
     -------
     float or None
-        -1 to 1: 0 where nothing changed; None without a body.
+        -1 to 1: 0 where nothing changed; None without a body, or where it is one row.
     """
     inside = shrink(body, MARGIN_PX)
-    if not inside.any():
+    if not inside.any() or min(hu.shape) < 2:  # one row has no gradient
         return None
     smoothed = ndimage.gaussian_filter(hu, GRADIENT_PX, mode="nearest", truncate=3)
     gradient = np.hypot(*np.gradient(smoothed))[inside]

@@ -59,6 +59,10 @@ def denoise_hu(
         When the device is not there or the network's answer is not finite.
     """
     check_strength(strength)
+    if np.asarray(hu).dtype.kind not in "biuf":
+        raise ConfigError(
+            f"values of type {np.asarray(hu).dtype} are no HU", remedy="Give real numbers"
+        )
     slices = np.asarray(hu, dtype=np.float32)
     if slices.ndim not in (2, 3) or 0 in slices.shape:
         raise ConfigError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from io import BytesIO
@@ -172,12 +173,15 @@ def _members(path: Path) -> Iterator[Path | Unused]:
     except (OSError, *ARCHIVE_ERRORS) as error:
         yield Unused(path, "failed", f"the archive cannot be opened: {error}")
         return
+    times = Counter(PurePosixPath(info.filename) for info in infos)
     for info in sorted(infos, key=lambda one: one.filename):
         name = PurePosixPath(info.filename)
         if info.is_dir():
             continue
         if name.is_absolute() or ".." in name.parts or not name.parts:
             yield Unused(path, "failed", f"the archive names a member outside itself: {name}")
+        elif times[name] > 1:
+            yield Unused(path / name, "failed", "the archive has several members of this name")
         else:
             yield path / name
 

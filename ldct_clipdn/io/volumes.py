@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +33,12 @@ __all__ = [
 NIFTI: Final = (".nii", ".nii.gz")
 DETACHED: Final = (".mhd", ".nhdr")
 """Headers whose pixels lie in a file of their own."""
+
+NAMED_PIXELS: Final = re.compile(rb"^(?:ElementDataFile *=|data ?file:)(.*)$", re.M | re.I)
+HEADER_BYTES: Final = 2**16
+
+MAX_VOXELS: Final = 2**31
+"""No CT volume has more; a header that says so must not make us allocate them."""
 
 SUFFIXES: Final = (*NIFTI, ".nrrd", ".mha", *DETACHED)
 
@@ -83,13 +91,20 @@ def data_files(path: Path) -> tuple[Path, ...]:
     Returns
     -------
     tuple of Path
-        The file, and those of the same stem beside a detached header.
+        The file, and the one that a detached header names; where it names none that is there
+        (a list or pattern of files), those of the same stem beside it that are no volumes.
     """
     stem, suffix = stem_and_suffix(path)
     if suffix not in DETACHED:
         return (path,)
+    with path.open("rb") as file:
+        named = NAMED_PIXELS.search(file.read(HEADER_BYTES))
+    if named:
+        pixels = path.parent / named[1].strip().decode("utf-8", "surrogateescape")
+        if pixels.is_file():
+            return (path, pixels)
     others = (one for one in path.parent.iterdir() if one.name.startswith(f"{stem}."))
-    return (path, *sorted(one for one in others if one != path))
+    return (path, *sorted(one for one in others if not is_volume(one)))
 
 
 def open_volume(path: Path) -> Volume:
@@ -205,6 +220,12 @@ def _three(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
             path=path,
             remedy="Give one volume per file",
         )
+    if math.prod(shape) > MAX_VOXELS:
+        raise ReadError(
+            f"{' x '.join(map(str, shape))} voxels are more than any CT has",
+            path=path,
+            remedy="Fetch it again, or part it",
+        )
     first, second, third = (*shape[:3], 1)[:3]
     return int(first), int(second), int(third)
 
@@ -226,6 +247,7 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
         EOFError,
         HeaderDataError,
         ImageFileError,
+        MemoryError,
         OSError,
         RuntimeError,
         ValueError,

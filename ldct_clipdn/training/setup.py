@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import pydoc
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 import torch.distributed as dist
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ComponentLocator, ConfigComponent, ConfigWorkflow
 
 from ldct_clipdn.core.denoiser import CLIPDenoiser
 from ldct_clipdn.core.weights import open_denoiser
-from ldct_clipdn.errors import ConfigError, DataError, LdctError, WeightsError
+from ldct_clipdn.errors import BackendError, ConfigError, DataError, LdctError, WeightsError
+from ldct_clipdn.inference.engine import pick_device
 
 if TYPE_CHECKING:
     from ldct_clipdn.data.mayo import TrainingSets
@@ -83,7 +85,7 @@ def find_bundle_root() -> str:
 def check_overrides() -> None:
     """Refuse a setting that no config of the bundle has: MONAI would take it and ignore it.
 
-    What stands below a `_target_` is left to that target, which refuses what it does not know.
+    Below a `_target_` its own parameters are what can be set.
 
     Raises
     ------
@@ -99,6 +101,12 @@ def check_overrides() -> None:
         known |= set(_ids(json.loads(config.read_text(encoding="utf-8"))))
     given = dict(workflow.parser.get())
     strangers = sorted(set(_ids(given)) - known)
+    for path, target in _targets(given):
+        parameters = _parameters(path, target, workflow.parser.locator)
+        arguments = {f"{path}#{name}" for name in target if not name.startswith("_")}
+        if parameters is not None:
+            known |= {f"{path}#{name}" for name in parameters}
+            strangers += sorted(arguments - known)
     if strangers:
         from difflib import get_close_matches
 
@@ -168,10 +176,13 @@ def claim_run_dir(run_dir: str, resume: bool) -> Path:
     if _rank() > 0:
         return folder
     if not resume and folder.is_dir() and any(folder.iterdir()):
+        is_run = (folder / "last.pt").is_file()
         raise ConfigError(
             "the run folder is not empty, and another run is never overwritten",
             path=folder,
-            remedy="Add --resume True to go on with it, or name another --run_dir",
+            remedy="Add --resume True to go on with it, or name another --run_dir"
+            if is_run
+            else "It holds no run to go on with: empty it, or name another --run_dir",
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -265,6 +276,36 @@ def _ids(config: Mapping[str, Any], above: str = "") -> Iterator[str]:
             yield from _ids(value, f"{path}#")
 
 
+def _targets(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """List what a config calls, with the id of each."""
+    for name, value in config.items():
+        if isinstance(value, Mapping) and name != "_meta_":
+            path = above + name.lstrip("+").replace("::", "#")
+            if "_target_" in value:
+                yield path, value
+            yield from _targets(value, f"{path}#")
+
+
+def _parameters(path: str, target: Mapping[str, Any], locator: ComponentLocator) -> set[str] | None:
+    """Look up what a target can be given; None where it takes anything or does not say."""
+    if not isinstance(target["_target_"], str) or target["_target_"].startswith(("$", "@", "%")):
+        return None
+    component = ConfigComponent(dict(target), locator=locator)
+    name = component.resolve_module_name()  # type: ignore[no-untyped-call]
+    called = pydoc.locate(str(name))
+    if called is None:
+        raise ConfigError(
+            f"--{path}#_target_: there is no class or function {name}",
+            remedy="Give a full path to one, such as torch.nn.L1Loss",
+        )
+    try:
+        parameters = inspect.signature(called).parameters  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    takes_anything = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    return None if takes_anything else set(parameters)
+
+
 def _check_value(name: str, value: object, fits: bool, allowed: str) -> None:
     if not fits:
         raise ConfigError(f"--{name} cannot be {value!r}", remedy=f"Give {allowed}")
@@ -278,6 +319,14 @@ def _is_number(low: float, high: float) -> Callable[[object], bool]:
     return lambda value: (
         isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
     )
+
+
+def _is_device(name: str) -> bool:
+    try:
+        pick_device(name)
+    except BackendError:
+        return False
+    return True
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -300,5 +349,6 @@ RULES: Final[dict[str, tuple[Callable[[object], bool], str]]] = {
     "gamma": (_is_number(0, 1), "a number; the paper's is 0.025"),
     "mixup": (_is_number(0, 1), "a number of 0 (never) to 1 (every batch)"),
     "resume": (lambda value: isinstance(value, bool), "True or False"),
+    "device": (lambda value: _is_device(str(value)), "cpu, cuda or cuda:N, one that is here"),
 }
 """What the command line may give for the settings that nothing else checks by name."""

@@ -37,6 +37,8 @@ def items(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         ({"no_such_id": 1}, "--no_such_id", ""),
         ({"train#trianer": 1}, "--train#trianer", "--train#trainer"),
         ({"validate::foo": 1}, "--validate#foo", ""),
+        ({"network_def#encodr": "tiny"}, "--network_def#encodr", "--network_def#encoder"),
+        ({"train#trainer#max_epoch": 3}, "--train#trainer#max_epoch", "#max_epochs"),
     ],
 )
 def test_a_misspelt_setting_is_an_error(
@@ -67,6 +69,8 @@ def test_a_misspelt_setting_is_an_error(
         ),
         ({"dataset_dir": "/no/such/folder"}, "/no/such/folder"),
         ({"dataset_dir": None}, "no data to train on"),
+        ({"device": "cuda:99"}, "--device cannot be 'cuda:99'"),
+        ({"loss#_target_": "torch.nn.L2Loss"}, "no class or function torch.nn.L2Loss"),
     ],
 )
 def test_an_impossible_setting_is_an_error(

@@ -170,6 +170,8 @@ def test_strength_is_a_line_between_input_and_output(weights: Path) -> None:
         (np.zeros((0, 4)), r"shape \(0, 4\)"),
         (np.zeros((0, 4, 4)), r"shape \(0, 4, 4\)"),
         (np.full((4, 4), np.nan), "NaN"),
+        (np.full((4, 4), 1j), "complex128"),
+        (np.full((4, 4), "a"), "no HU"),
         (np.full((4, 4), np.inf), "infinite"),
     ],
 )

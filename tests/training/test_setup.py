@@ -57,3 +57,14 @@ def test_a_link_to_a_folder_is_a_folder(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "disk")
     assert setup.claim_run_dir(str(tmp_path / "link" / "run"), resume=False).is_dir()
     assert (tmp_path / "disk" / "run").is_dir()
+
+
+def test_a_folder_without_a_run_is_not_to_be_resumed(tmp_path: Path) -> None:
+    (tmp_path / "events").touch()
+    with pytest.raises(ConfigError) as caught:
+        setup.claim_run_dir(str(tmp_path), resume=False)
+    assert "resume" not in caught.value.remedy
+    (tmp_path / "last.pt").touch()
+    with pytest.raises(ConfigError) as caught:
+        setup.claim_run_dir(str(tmp_path), resume=False)
+    assert "--resume True" in caught.value.remedy
