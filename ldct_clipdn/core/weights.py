@@ -145,7 +145,9 @@ def open_denoiser(
     check_fit(file.path, state, model.state_dict(), f"a {config.encoder} denoiser")
     model.load_state_dict(state)
     width = config.layout.width
-    encoder = f"{config.encoder}, width {width}, encoder weights: {config.encoder_source}"
+    is_scratch = config.encoder_training == "scratch"
+    source = "trained from scratch, no CLIP" if is_scratch else config.encoder_source
+    encoder = f"{config.encoder}, width {width}, encoder weights: {source}"
     return model.eval(), WeightsInfo(file.path.name, file.sha256, encoder, *_noise_notes(file))
 
 

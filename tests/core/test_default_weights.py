@@ -58,3 +58,7 @@ def test_leaves_a_clean_image_nearly_alone() -> None:
     truth = abdomen_phantom(1, SIZE, seed=98)[0]
     change = (denoise_hu(truth) - truth)[truth > -200]
     assert float(np.sqrt(np.mean(change**2))) < 12
+
+
+def test_they_say_that_they_are_no_clip() -> None:
+    assert "trained from scratch, no CLIP" in open_denoiser()[1].encoder
