@@ -322,6 +322,8 @@ def _is_number(low: float, high: float) -> Callable[[object], bool]:
 
 
 def _is_device(name: str) -> bool:
+    if name == "auto":  # the bundle's own default decides; torch knows no such device
+        return False
     try:
         pick_device(name)
     except BackendError:

@@ -70,6 +70,7 @@ def test_a_misspelt_setting_is_an_error(
         ({"dataset_dir": "/no/such/folder"}, "/no/such/folder"),
         ({"dataset_dir": None}, "no data to train on"),
         ({"device": "cuda:99"}, "--device cannot be 'cuda:99'"),
+        ({"device": "auto"}, "--device cannot be 'auto'"),
         ({"loss#_target_": "torch.nn.L2Loss"}, "no class or function torch.nn.L2Loss"),
     ],
 )
