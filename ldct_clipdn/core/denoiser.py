@@ -62,6 +62,8 @@ class DenoiserConfig:
         Where the encoder's weights came from: `random`, or a tag or file with its SHA-256.
     decoder
         `conv`, or `restormer`.
+    continues
+        Name and SHA-256 of the weights whose training this one went on with.
     """
 
     in_channels: int = 1
@@ -75,6 +77,7 @@ class DenoiserConfig:
     start: Start = "random"
     encoder_source: str = RANDOM_ENCODER
     decoder: DecoderKind = "conv"
+    continues: str | None = None
 
     def __post_init__(self) -> None:
         layout_of(self.encoder)
@@ -287,6 +290,7 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
     use_f5: bool = False,
     start: Start = "random",
     decoder: DecoderKind = "conv",
+    continue_from: str | Path | None = None,
 ) -> CLIPDenoiser:
     """Build a denoiser to train.
 
@@ -320,6 +324,9 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
     decoder
         `conv` as published, or `restormer`: a Restormer block in each Conv-block's place
         (section 5).
+    continue_from
+        Weights of a denoiser of the same parts, as for `load_denoiser`, to go on from: to adapt
+        the default weights to one's own scanners, say. Adapter, encoder and decoder are taken.
 
     Returns
     -------
@@ -357,6 +364,27 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
         if in_channels == 1:
             nn.init.ones_(model.first.weight)
         start_from_identity(model.up_path, model.last)
+    return model if continue_from is None else _with_weights_of(continue_from, model)
+
+
+def _with_weights_of(weights: str | Path, model: CLIPDenoiser) -> CLIPDenoiser:
+    from ldct_clipdn.core.weights import open_denoiser  # weights knows this module
+
+    trained, info = open_denoiser(weights)
+    for part in ("in_channels", "encoder", "layout", "use_image", "use_f5", "decoder"):
+        there, here = getattr(trained.config, part), getattr(model.config, part)
+        if there != here:
+            raise ConfigError(
+                f"training cannot go on from these weights: their {part} is {there}, not {here}",
+                path=info.name,
+                remedy="Build the network like them, or start without them",
+            )
+    model.load_state_dict(trained.state_dict())
+    model.config = replace(
+        model.config,
+        encoder_source=trained.config.encoder_source,
+        continues=f"{info.name} (SHA-256 {info.sha256})",
+    )
     return model
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,15 +33,16 @@ __all__ = [
 
 HU_RANGE: Final = HURange()
 
-CUTOFF: Final = (0.13, 1.2)
-"""Cycles per pixel: from softer than any kernel in use to nearly the bare ramp."""
+CUTOFF: Final = (0.09, 1.2)
+"""Cycles per pixel: from resampled or very soft images to nearly the bare ramp."""
 
 STEEPNESS: Final = (1.0, 3.0)
 
-SHARP_CUTOFF: Final = 0.3
-SD_SOFT_HU: Final = (5.0, 55.0)
-SD_SHARP_HU: Final = (8.0, 110.0)
-"""Standard deviations for cut-offs below and above `SHARP_CUTOFF`: sharp kernels are noisier."""
+STRETCH: Final = 1.25
+"""Kernels pass up to this much more across than down, or less: real ones are not quite round."""
+
+SD_HU: Final = ((0.13, (2.5, 25.0)), (0.3, (2.5, 55.0)), (math.inf, (6.0, 110.0)))
+"""Standard deviations for cut-offs below each limit: sharp kernels are noisier."""
 
 LARGEST_WHITE: Final = 0.16
 """Largest share of the variance that is white: resampling, rounding, electronics."""
@@ -151,27 +151,46 @@ class NoiseDraw:
         Its colour, cut-off in cycles per pixel.
     white
         Share of the variance that is white.
+    stretch
+        Cut-off across over the square root of across times down; 1 is round.
     """
 
     sd_hu: float
     kernel: Kernel
     white: float
+    stretch: float = 1.0
 
-    def power(self, frequency: Tensor) -> Tensor:
+    def window(self, shape: tuple[int, int]) -> Tensor:
+        """Give what the kernel does to the bare ramp, scaled to keep its standard deviation.
+
+        Parameters
+        ----------
+        shape
+            Of a Fourier transform.
+
+        Returns
+        -------
+        torch.Tensor
+            Factor per term.
+        """
+        seen = radial_frequency(shape, self.stretch)
+        return self.kernel.window(seen) / math.sqrt(_ramp_share(self.kernel))
+
+    def power(self, shape: tuple[int, int]) -> Tensor:
         """Give the spectrum.
 
         Parameters
         ----------
-        frequency
-            Of every term of a square Fourier transform, in cycles per pixel.
+        shape
+            Of a Fourier transform.
 
         Returns
         -------
         torch.Tensor
             Power per term over the mean power of white noise of 1 HU.
         """
-        share = (1 - self.white) * _coloured_power(self.kernel, frequency) + self.white
-        return self.sd_hu**2 * share
+        coloured = radial_frequency(shape) * self.window(shape) ** 2 / MEAN_RAMP
+        return self.sd_hu**2 * ((1 - self.white) * coloured + self.white)
 
 
 class CTNoise(Randomizable, Transform):
@@ -192,8 +211,7 @@ class CTNoise(Randomizable, Transform):
         """
         white = torch.from_numpy(self.R.standard_normal(image.shape[-2:]).astype(np.float32))
         spectrum = torch.fft.fft2(white)
-        frequency = radial_frequency(white.shape)
-        noise = torch.fft.ifft2(spectrum * self.draw(0.0).power(frequency).sqrt()).real
+        noise = torch.fft.ifft2(spectrum * self.draw(0.0).power(white.shape).sqrt()).real
         noisy: Tensor = image + noise / HU_RANGE.width
         return noisy
 
@@ -211,10 +229,13 @@ class CTNoise(Randomizable, Transform):
             For one crop.
         """
         kernel = Kernel(_log_uniform(self.R, *CUTOFF), self.R.uniform(*STEEPNESS))
-        lowest, highest = SD_SOFT_HU if kernel.cutoff < SHARP_CUTOFF else SD_SHARP_HU
+        lowest, highest = next(sds for limit, sds in SD_HU if kernel.cutoff < limit)
         lowest = min(max(lowest, least_hu), highest / 2)
         return NoiseDraw(
-            _log_uniform(self.R, lowest, highest), kernel, self.R.uniform(0, LARGEST_WHITE)
+            _log_uniform(self.R, lowest, highest),
+            kernel,
+            self.R.uniform(0, LARGEST_WHITE),
+            _log_uniform(self.R, 1 / STRETCH, STRETCH),
         )
 
 
@@ -309,26 +330,26 @@ def recorrupt(
     taken : torch.Tensor
         [N, N] in HU, to be taken off the target.
     """
-    frequency = radial_frequency(field.shape)
-    window = draw.kernel.window(frequency) / math.sqrt(_ramp_share(draw.kernel))
     white = torch.from_numpy(rng.standard_normal(field.shape).astype(np.float32))
     spectrum = draw.sd_hu * (
-        math.sqrt(1 - draw.white) * window * torch.fft.fft2(field)
+        math.sqrt(1 - draw.white) * draw.window(field.shape) * torch.fft.fft2(field)
         + math.sqrt(draw.white) * torch.fft.fft2(white)
     )
-    share = (own.power(frequency) / draw.power(frequency).clamp(min=1e-6)).clamp(max=LARGEST_SHARE)
+    share = own.power(field.shape) / draw.power(field.shape).clamp(min=1e-6)
+    share = share.clamp(max=LARGEST_SHARE)
     added, taken = torch.fft.ifft2(torch.stack([spectrum, share * spectrum])).real
     return added, taken
 
 
-@lru_cache(maxsize=4)
-def radial_frequency(shape: tuple[int, int]) -> Tensor:
+def radial_frequency(shape: tuple[int, int], stretch: float = 1.0) -> Tensor:
     """Give the distance of every term of a Fourier transform from frequency 0.
 
     Parameters
     ----------
     shape
         Of the transform.
+    stretch
+        Frequencies across count for less by this factor, those down for more.
 
     Returns
     -------
@@ -336,14 +357,8 @@ def radial_frequency(shape: tuple[int, int]) -> Tensor:
         float32, in cycles per pixel.
     """
     down, across = (torch.fft.fftfreq(n) for n in shape)
-    distance: Tensor = torch.hypot(down[:, None], across[None, :])
+    distance: Tensor = torch.hypot(stretch * down[:, None], across[None, :] / stretch)
     return distance
-
-
-def _coloured_power(kernel: Kernel, frequency: Tensor) -> Tensor:
-    """Give ramp times squared window, of mean 1 over the square of all frequencies."""
-    power: Tensor = frequency * kernel.window(frequency) ** 2
-    return power / (_ramp_share(kernel) * MEAN_RAMP)
 
 
 def _ramp_share(kernel: Kernel) -> float:
