@@ -1,0 +1,139 @@
+"""Trains several models by a bundle, each for the same time; a second start goes on with them.
+
+The time is the process's CPU time, since cores are shared with other work; on a GPU it is the
+clock's. It is turned into iterations beforehand, by two short runs of every model, because the
+learning rate falls over a length that has to be known; so the same plan trains the same model.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["EqualTime", "Model"]
+
+BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
+
+TIMED_STEPS = (4, 20)
+"""The difference of the two runs is free of what it takes to start."""
+
+FEWEST_ITERATIONS = 20
+
+
+@dataclass(frozen=True)
+class Model:
+    """What distinguishes one training from the others.
+
+    Parameters
+    ----------
+    configs
+        Files of the bundle, each laid over those before it.
+    settings
+        By id.
+    """
+
+    configs: tuple[str, ...]
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EqualTime:
+    """Trainings of one bundle in one folder.
+
+    Parameters
+    ----------
+    bundle
+        Its name.
+    settings
+        What all models share, by id; a model's own go before.
+    out
+        Gets `runs/NAME` of every model, `runs/NAME.json` with its plan, and `times.csv`.
+    minutes
+        For each model.
+    device
+        `cpu`, `cuda` or `cuda:N`.
+    checkpoints
+        How often a training validates and saves.
+    """
+
+    bundle: str
+    settings: Mapping[str, object]
+    out: Path
+    minutes: float
+    device: str = "cpu"
+    checkpoints: int = 4
+
+    def run_dir(self, name: str) -> Path:
+        """Give the folder of a model's run."""
+        return self.out / "runs" / name
+
+    def is_done(self, name: str) -> bool:
+        """Say whether a model has had its time."""
+        return (self.run_dir(name) / "done").exists()
+
+    def train(self, name: str, model: Model) -> None:
+        """Train one model for its time, or go on with it where it was stopped."""
+        if self.is_done(name):
+            return
+        iterations = self._planned(name, model)
+        run_dir = self.run_dir(name)
+        if not (run_dir / "last.pt").exists():  # killed before it could save anything
+            shutil.rmtree(run_dir, ignore_errors=True)
+        self._run(name, model, run_dir, iterations, max(iterations // self.checkpoints, 1))
+        (run_dir / "done").touch()
+
+    def _planned(self, name: str, model: Model) -> int:
+        plan = self.run_dir(name).with_suffix(".json")
+        if not plan.exists():
+            seconds = self._seconds_per_step(name, model)
+            iterations = max(FEWEST_ITERATIONS, int(self.minutes * 60 / seconds))
+            plan.parent.mkdir(parents=True, exist_ok=True)
+            about = {"max_iterations": iterations, "seconds_per_step": round(seconds, 4)}
+            plan.write_text(json.dumps(about), encoding="utf-8")
+        return int(json.loads(plan.read_text(encoding="utf-8"))["max_iterations"])
+
+    def _seconds_per_step(self, name: str, model: Model) -> float:
+        start = time.time_ns()
+        few, many = (
+            self._run(name, model, self.out / "timing" / f"{name}_{steps}_{start}", steps, steps)
+            for steps in TIMED_STEPS
+        )
+        return max((many - few) / (TIMED_STEPS[1] - TIMED_STEPS[0]), 1e-3)
+
+    def _run(self, name: str, model: Model, run_dir: Path, iterations: int, interval: int) -> float:
+        """Run the bundle in a process of its own; give the seconds it took."""
+        configs = [str(BUNDLES / self.bundle / "configs" / one) for one in model.configs]
+        given = {
+            **self.settings,
+            **model.settings,
+            "max_iterations": iterations,
+            "validation_interval": interval,
+            "device": self.device,
+            "run_dir": run_dir,
+            "resume": (run_dir / "last.pt").exists(),
+        }
+        options = [word for key, value in given.items() for word in (f"--{key}", str(value))]
+        command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file"]
+        self.out.mkdir(parents=True, exist_ok=True)
+        before = self._clock()
+        try:
+            subprocess.run([*command, str(configs), *options], check=True)
+        finally:
+            seconds = self._clock() - before
+            with (self.out / "times.csv").open("a", encoding="utf-8") as file:
+                file.write(f"{name},{run_dir.name},{iterations},{seconds:.1f}\n")
+        return seconds
+
+    def _clock(self) -> float:
+        """Give the CPU seconds of all processes that ran, or on a GPU the time."""
+        if self.device != "cpu":
+            return time.monotonic()
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime

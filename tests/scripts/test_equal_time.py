@@ -1,0 +1,125 @@
+"""Equal time: planned from CPU seconds, once; a second start goes on; nothing is trained twice."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+START_SECONDS = 9.0
+STEP_SECONDS = 0.5
+
+
+class Machine:
+    """Stands for the processes: takes CPU time by the iteration, and can be killed."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+        self.runs: list[dict[str, str]] = []
+        self.kill = False
+
+    def run(self, command: list[str], *, check: bool) -> None:
+        options = dict(zip(command[7::2], command[8::2], strict=True))
+        self.runs.append({key.removeprefix("--"): value for key, value in options.items()})
+        folder = Path(options["--run_dir"])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "last.pt").touch()
+        self.seconds += START_SECONDS + STEP_SECONDS * int(options["--max_iterations"])
+        if self.kill:
+            raise subprocess.CalledProcessError(-9, command)
+
+    def getrusage(self, who: int) -> Any:
+        return SimpleNamespace(ru_utime=self.seconds - 1, ru_stime=1.0)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import equal_time
+
+    one = Machine()
+    monkeypatch.setattr(equal_time.subprocess, "run", one.run)
+    monkeypatch.setattr(equal_time.resource, "getrusage", one.getrusage)
+    return one
+
+
+@pytest.fixture
+def trainings(machine: Machine, tmp_path: Path) -> Any:
+    from equal_time import EqualTime
+
+    return EqualTime("ldct_clip_denoising", {"sigma": 5, "gamma": 0}, tmp_path, minutes=2)
+
+
+def model(**settings: object) -> Any:
+    from equal_time import Model
+
+    return Model(("train.json",), settings)
+
+
+def test_iterations_fill_the_cpu_time_whatever_the_start_takes(machine, trainings, tmp_path):
+    trainings.train("one", model(gamma=0.1))
+    training = machine.runs[-1]
+    assert int(training["max_iterations"]) == 2 * 60 / STEP_SECONDS
+    assert int(training["validation_interval"]) == 60
+    assert (training["sigma"], training["gamma"]) == ("5", "0.1")  # a model's own settings win
+    assert all(run["max_iterations"] == run["validation_interval"] for run in machine.runs[:2])
+    with (tmp_path / "times.csv").open(encoding="utf-8") as file:
+        assert [float(row[-1]) for row in csv.reader(file)] == [11, 19, 129]
+
+
+def test_a_killed_training_goes_on_by_the_same_plan_and_a_done_one_is_left_alone(
+    machine, trainings
+):
+    trainings.train("other", model())
+    planned = len(machine.runs)
+    (trainings.run_dir("other") / "done").unlink()  # as if it had been killed
+    machine.kill = True
+    with pytest.raises(subprocess.CalledProcessError):
+        trainings.train("other", model())
+    assert not trainings.is_done("other")
+    machine.kill = False
+    trainings.train("other", model())
+    assert [run["resume"] for run in machine.runs] == ["False"] * planned + ["True"] * 2
+    assert len({run["max_iterations"] for run in machine.runs[planned - 1 :]}) == 1
+    trainings.train("other", model())
+    assert len(machine.runs) == planned + 2
+
+
+def test_a_training_killed_before_it_saved_starts_anew(machine, trainings):
+    left = trainings.run_dir("early") / "events.out"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    trainings.train("early", model())
+    assert not left.exists()
+    assert machine.runs[-1]["resume"] == "False"
+
+
+def test_the_command_runs_the_bundle_with_its_configs(machine, trainings, monkeypatch):
+    import equal_time
+
+    seen: list[list[str]] = []
+    monkeypatch.setattr(
+        equal_time.subprocess, "run", lambda c, check: (seen.append(c), machine.run(c, check=check))
+    )
+    trainings.train("named", model())
+    assert seen[0][:6] == [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file"]
+    configs = eval(seen[0][6])  # noqa: S307 - as Fire reads it
+    assert [Path(one).is_file() for one in configs] == [True]
+
+
+@pytest.mark.parametrize("name", ["random_frozen", "imagenet", "dncnn", "restormer"])
+def test_natural_models_name_configs_that_exist(machine, name):
+    import equal_time
+    from natural_trainings import model_named
+
+    one = model_named(name, Path("imagenet.safetensors"))
+    folder = equal_time.BUNDLES / "image_clip_denoising" / "configs"
+    assert all((folder / config).is_file() for config in one.configs)
+    assert (str(one.settings["encoder_weights"]) != "none") == (name == "imagenet")
