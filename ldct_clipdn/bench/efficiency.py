@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import os
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from itertools import accumulate
 from typing import Any, Final
 
 import torch
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from ldct_clipdn.bench.peers import build_peer, count_parameters
@@ -24,9 +25,8 @@ SIDE: Final = 512
 WARM_UP: Final = 3
 REPEATS: Final = 10
 
-STATUS: Final = Path("/proc/self/status")
-RESET_PEAK: Final = Path("/proc/self/clear_refs")
-"""Linux: how large this process is and was; writing 5 forgets how large it was."""
+ALLOCATION: Final = "[memory]"
+"""What PyTorch's profiler calls an allocation (bytes above 0) or a release (below 0)."""
 
 _HEADER: Final = (
     "network", "parameters (M)", "multiply-adds (G)", "seconds", "peak memory (GB)",
@@ -49,15 +49,15 @@ class Efficiency:
     seconds
         Median time per image.
     peak_gb
-        Memory that it took at most, weights included: on a GPU as PyTorch counts it, on a CPU by
-        how much the process grew; None where the system does not tell.
+        Memory that it held at most, as PyTorch's allocator counts it, on a CPU and on a GPU:
+        weights, image, and the most that was allocated at once while it ran.
     """
 
     network: str
     parameters_m: float
     gmac: float
     seconds: float
-    peak_gb: float | None
+    peak_gb: float
 
 
 def known_networks() -> dict[str, nn.Module]:
@@ -146,7 +146,7 @@ def efficiency_table(rows: Sequence[Efficiency], device: str, side: int = SIDE) 
                 f"{row.parameters_m:.2f}",
                 f"{row.gmac:.2f}",
                 f"{row.seconds:.4f}",
-                "" if row.peak_gb is None else f"{row.peak_gb:.2f}",
+                f"{row.peak_gb:.2f}",
                 *(("", "", "") if beside is None else (
                     f"{beside.parameters_m:g}", f"{beside.gmac:g}", f"{beside.seconds:g}"
                 )),
@@ -184,24 +184,24 @@ def _seconds(network: nn.Module, image: torch.Tensor) -> float:
     return time.perf_counter() - start
 
 
-def _peak_gb(network: nn.Module, image: torch.Tensor) -> float | None:
-    if image.is_cuda:
-        torch.cuda.reset_peak_memory_stats(image.device)
-        network(image)
-        return float(torch.cuda.max_memory_allocated(image.device)) / 1e9
-    try:
-        RESET_PEAK.write_text("5", encoding="ascii")
-        before = _process_bytes("VmRSS")
-        network(image)
-        grown = _process_bytes("VmHWM") - before
-    except OSError:
-        return None
-    weights: int = sum(one.numel() * one.element_size() for one in network.parameters())
-    return (grown + weights) / 1e9
+def _peak_gb(network: nn.Module, image: torch.Tensor) -> float:
+    held: int = sum(one.nbytes for one in (*network.parameters(), *network.buffers(), image))
+    count = _peak_on_gpu if image.is_cuda else _peak_on_cpu
+    return (held + count(network, image)) / 1e9
 
 
-def _process_bytes(name: str) -> int:
-    line = re.search(rf"{name}:\s+(\d+) kB", STATUS.read_text(encoding="ascii"))
-    if line is None:
-        raise OSError(f"{STATUS} does not tell {name}")
-    return int(line[1]) * 1024
+def _peak_on_gpu(network: nn.Module, image: torch.Tensor) -> int:
+    torch.cuda.reset_peak_memory_stats(image.device)
+    before = torch.cuda.memory_allocated(image.device)
+    network(image)
+    return torch.cuda.max_memory_allocated(image.device) - before
+
+
+def _peak_on_cpu(network: nn.Module, image: torch.Tensor) -> int:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or it writes of its start and end on stderr
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        network(image)
+    events = record.profiler.kineto_results.events()
+    changes = [one for one in events if one.name() == ALLOCATION]
+    in_order = (one.nbytes() for one in sorted(changes, key=lambda one: one.start_ns()))
+    return int(max(accumulate(in_order, initial=0)))

@@ -77,13 +77,32 @@ def test_measured_cost_scales_with_the_image():
     assert small.seconds > 0
 
 
-def test_peak_memory_is_at_least_what_must_be_held():
+class Doubling(torch.nn.Module):
+    """Holds 3, then 6, 12, 24 channels; what a step was given is released when it is over."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(300, 1000))
+        self.register_buffer("mean", torch.zeros(200, 1000))
+
+    def forward(self, x):
+        for _ in range(3):
+            x = x.repeat(1, 2, 1, 1)
+        return x
+
+
+def test_peak_memory_is_what_is_held_at_once():
+    cost = measure_efficiency("doubling", Doubling(), CPU, side=256, repeats=1)
+    image, steps, held = 3, 12 + 24, (300 + 200) * 1000
+    expected = 4 * ((image + steps) * 256 * 256 + held) / 1e9
+    assert cost.peak_gb == pytest.approx(expected, rel=1e-3)  # small change of PyTorch's own
+
+
+def test_peak_memory_of_a_network_is_of_the_order_of_its_layers():
     wide = torch.nn.Sequential(*(torch.nn.Conv2d(k, 64, 1) for k in (3, 64)))
-    cost = measure_efficiency("wide", wide, CPU, side=512, repeats=1)
-    held = 2 * 64 * 512 * 512 * 4 / 1e9  # input and output of the second layer
-    if cost.peak_gb is None:
-        pytest.skip("this system does not tell how large a process was")
-    assert 0.9 * held < cost.peak_gb < 4 * held
+    cost = measure_efficiency("wide", wide, CPU, side=128, repeats=1)
+    held = 2 * 64 * 128 * 128 * 4 / 1e9  # input and output of the second layer
+    assert held < cost.peak_gb < 4 * held  # convolutions may reorder what they are given
 
 
 def test_efficiency_from_the_command_line(tmp_path, capsys, monkeypatch):
