@@ -1,13 +1,37 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 # no test may see or fill the weights folder of whoever runs it, nor take the encoder named there
 os.environ["LDCT_CLIPDN_WEIGHTS"] = os.path.join(os.sep, "nonexistent", "weights")  # noqa: PTH118
 os.environ.pop("LDCT_CLIPDN_ENCODER", None)
+
+
+class Disk(Protocol):
+    def __call__(self, room: int) -> AbstractContextManager[None]: ...
+
+
+@pytest.fixture
+def full_disk() -> Disk:
+    """Let no file grow past `room` bytes: the system refuses to write, as on a full disk."""
+
+    @contextmanager
+    def limited(room: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture(scope="session")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
 
 import ldct_clipdn
+from ldct_clipdn.core.whole_file import whole_file
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.scan import Unused
 
@@ -172,16 +171,10 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
     WriteError
         When it cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.partial")
     try:
-        with unfinished.open("w", encoding="utf-8") as file:
+        with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
             json.dump(content, file, indent=2, default=str)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink()
         raise WriteError(
             f"the output folder cannot be written: {error.strerror or error}",
             path=path.parent,

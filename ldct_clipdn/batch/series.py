@@ -16,6 +16,7 @@ from ldct_clipdn.batch.kept import keep_quality, kept_quality
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name
 from ldct_clipdn.batch.stream import denoised
 from ldct_clipdn.batch.watch import SeriesWatch, Watched, measure_scan_noise
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.ct.flags import Expected
 from ldct_clipdn.ct.strength import auto_strength
 from ldct_clipdn.errors import LdctError, ReadError
@@ -23,7 +24,6 @@ from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.dicom_write import derived_series
 from ldct_clipdn.io.known import is_written
-from ldct_clipdn.io.store import system_words
 from ldct_clipdn.io.stored import from_stored
 from ldct_clipdn.io.uids import Recipe, identity, pixel_digest, series_uid
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 import struct
 import warnings
@@ -20,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.errors import WeightsError
 
 __all__ = [
@@ -180,21 +180,20 @@ def write_weights_file(path: Path, state: Mapping[str, Tensor], extra: Mapping[s
     WeightsError
         When it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".safetensors":
-            save_file(tensors, partial, metadata={METADATA_KEY: json.dumps(dict(extra))})
-        else:
-            with partial.open("wb") as file:
-                torch.save(tensors, file)
-        partial.replace(path)
+        with whole_file(path, shared=True) as partial:
+            if path.suffix == ".safetensors":
+                save_file(tensors, partial, metadata={METADATA_KEY: json.dumps(dict(extra))})
+            else:
+                with partial.open("wb") as file:
+                    torch.save(tensors, file)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch's writer ends a full disk so
-        if partial.exists():
-            partial.unlink()
         raise WeightsError(
-            f"cannot be written ({error})", path=path, remedy="Check folder, rights and free space"
+            f"cannot be written ({system_words(error)})",
+            path=path,
+            remedy="Check folder, rights and free space",
         ) from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from ldct_clipdn.core.weight_files import (
 )
 from ldct_clipdn.core.weight_store import find_weights, imported_weights, weights_folder
 from ldct_clipdn.core.weights import load_denoiser, open_denoiser, save_denoiser
+from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.errors import ConfigError, WeightsError
 
 __all__ = ["WeightsReport", "export_denoiser", "identify_weights", "import_weights"]
@@ -169,16 +169,13 @@ def export_denoiser(source: str | Path, target: Path) -> WeightsReport:
 
 
 def _copy(source: Path, target: Path) -> None:
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, partial)
-        partial.replace(target)
+        with whole_file(target, shared=True) as partial:
+            shutil.copyfile(source, partial)
     except OSError as error:
-        if partial.exists():
-            partial.unlink()
         raise WeightsError(
-            f"cannot be written ({error.strerror or error})",
+            f"cannot be written ({system_words(error)})",
             path=target,
             remedy="Check rights and free space, or name a folder in LDCT_CLIPDN_WEIGHTS",
         ) from error

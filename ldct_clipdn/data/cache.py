@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ldct_clipdn.core.whole_file import UNFINISHED, whole_file
 from ldct_clipdn.errors import DataError, ReadError
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ LAYOUT: Final = "ldct_clipdn cache 1"
 """Raised when the same source would be cached otherwise."""
 
 UNLIKE_HEADER: Final = "its pixels are not as its header says"
-
-UNFINISHED: Final = "unfinished-"
 
 Frames = Callable[[Path], Iterable["NDArray[np.float32]"]]
 
@@ -198,7 +197,7 @@ def _is_sound(path: Path, source: Source) -> bool:
 
 def _tidy(folder: Path, wanted: Iterable[str]) -> None:
     """Remove what an interrupted writing left, and copies of sources that have changed."""
-    unfinished = list(folder.glob(f"{UNFINISHED}*"))
+    unfinished = list(folder.glob(UNFINISHED))
     if unfinished:
         log.warning("%s: writing was interrupted; it goes on where it stopped", folder)
     by_place = {name.partition("-")[0]: name for name in wanted}
@@ -241,9 +240,7 @@ def _write_all(
 
 
 def _write(path: Path, source: Source, frames: Iterable[NDArray[np.float32]]) -> None:
-    """Write one cached file under another name, then rename it: it is there whole or not at all."""
-    part = path.with_name(UNFINISHED + path.name)
-    try:
+    with whole_file(path) as part:
         target = np.lib.format.open_memmap(part, "w+", np.int16, source.shape)
         count = 0
         for count, hu in enumerate(frames, start=1):
@@ -253,9 +250,6 @@ def _write(path: Path, source: Source, frames: Iterable[NDArray[np.float32]]) ->
         if count < source.shape[0]:
             raise ReadError(UNLIKE_HEADER, path=source.path)
         target.flush()
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _to_int16(hu: NDArray[np.float32]) -> NDArray[np.int16]:

@@ -160,7 +160,7 @@ class NoiseDraw:
     white: float
     stretch: float = 1.0
 
-    def window(self, shape: tuple[int, int]) -> Tensor:
+    def window(self, shape: tuple[int, ...]) -> Tensor:
         """Give what the kernel does to the bare ramp, scaled to keep its standard deviation.
 
         Parameters
@@ -176,7 +176,7 @@ class NoiseDraw:
         seen = radial_frequency(shape, self.stretch)
         return self.kernel.window(seen) / math.sqrt(_ramp_share(self.kernel))
 
-    def power(self, shape: tuple[int, int]) -> Tensor:
+    def power(self, shape: tuple[int, ...]) -> Tensor:
         """Give the spectrum.
 
         Parameters
@@ -341,7 +341,7 @@ def recorrupt(
     return added, taken
 
 
-def radial_frequency(shape: tuple[int, int], stretch: float = 1.0) -> Tensor:
+def radial_frequency(shape: tuple[int, ...], stretch: float = 1.0) -> Tensor:
     """Give the distance of every term of a Fourier transform from frequency 0.
 
     Parameters

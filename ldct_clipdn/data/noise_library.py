@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ldct_clipdn.core.whole_file import whole_file
 from ldct_clipdn.ct.kernel import USUAL_KERNEL, OwnNoise, own_noise
 from ldct_clipdn.ct.lowdose import noise_fields
 
@@ -129,8 +129,6 @@ def _make_fields(hu: NDArray[np.float32], folder: Path, draws: int, seed: int) -
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         fields = noise_fields(hu, draws=draws, seed=[seed, int(content.hexdigest()[:8], 16)])
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as file:
+        with whole_file(path, shared=True) as partial, partial.open("wb") as file:
             np.save(file, fields.astype(np.float16))
-        partial.replace(path)
     return path

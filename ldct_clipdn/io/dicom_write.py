@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ldct_clipdn.core.whole_file import UNFINISHED, system_words
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.attributes import quiet_pydicom
 from ldct_clipdn.io.codecs import decode_stored
@@ -19,7 +20,7 @@ from ldct_clipdn.io.dicom_read import read_file
 from ldct_clipdn.io.finished import Entry, Journal
 from ldct_clipdn.io.provenance import DerivedSeries
 from ldct_clipdn.io.scan import Kept, Result
-from ldct_clipdn.io.store import explained, refuse, store, system_words
+from ldct_clipdn.io.store import explained, refuse, store
 from ldct_clipdn.io.stored import to_stored
 from ldct_clipdn.io.uids import Recipe, file_digest, identity, pixel_digest, series_uid
 from ldct_clipdn.io.write_object import ObjectWriter
@@ -185,7 +186,7 @@ def clear_unfinished(target: Path) -> None:
     target
         Output folder, into which no one is writing.
     """
-    for folder in target.glob(".*.partial"):
+    for folder in target.glob(UNFINISHED):
         if folder.is_dir():
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ldct_clipdn import __version__
+from ldct_clipdn.core.whole_file import whole_file
 
 if TYPE_CHECKING:
     from ldct_clipdn.io.provenance import DerivedSeries
@@ -63,10 +64,9 @@ class Journal:
         heading = json.dumps([__version__, asdict(series)], default=str)
         entries = [one for one in _read(path, heading) if is_intact(one)]
         self.entries = {one.source: one for one in entries}
-        unfinished = path.with_name(f"{path.name}.new")
         lines = [heading, *(json.dumps(one) for one in entries)]
-        unfinished.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        unfinished.replace(path)
+        with whole_file(path) as partial:
+            partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def find(self, source: str, pixels: str) -> Entry | None:
         """Look whether an image is finished.

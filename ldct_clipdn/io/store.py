@@ -17,7 +17,7 @@ from ldct_clipdn.io.output import COMPRESSIONS, OutputOptions
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["explained", "refuse", "store", "system_words"]
+__all__ = ["explained", "refuse", "store"]
 
 MESSAGES_SHOWN: Final = 3
 
@@ -46,27 +46,6 @@ def store(ds: Dataset, path: Path, output: OutputOptions) -> None:
         dcmwrite(file, ds, enforce_file_format=True)
         file.flush()
         os.fsync(file.fileno())
-
-
-def system_words(error: OSError) -> str:
-    """Give the system's own words for what went wrong, which pydicom buries under a traceback.
-
-    Parameters
-    ----------
-    error
-        As it was raised.
-
-    Returns
-    -------
-    str
-        One line, such as "No space left on device".
-    """
-    cause: BaseException | None = error
-    while cause:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return " ".join(str(error).split())
 
 
 @contextmanager

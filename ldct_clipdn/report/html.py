@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ldct_clipdn.core.whole_file import whole_file
 from ldct_clipdn.ct.hu import WINDOWS, HURange
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.report.measures import measure_rows, score_rows
@@ -94,10 +95,9 @@ def write_page(path: str | Path, page: SeriesPage) -> Path:
         When it cannot be written.
     """
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.partial")
     try:
-        unfinished.write_text(render_page(page), encoding="utf-8")
-        unfinished.replace(path)
+        with whole_file(path) as partial:
+            partial.write_text(render_page(page), encoding="utf-8")
     except OSError as error:
         raise WriteError(
             f"the report cannot be written: {error.strerror or error}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 import ldct_clipdn
 from ldct_clipdn.core.denoiser import CLIPDenoiser
 from ldct_clipdn.core.weight_files import UNPICKLE_ERRORS
+from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.data.positions import PositionSampler
 from ldct_clipdn.errors import ConfigError, WeightsError
 
@@ -169,17 +169,12 @@ class RunState:
         }
         if self.average is not None:
             content["live"] = network.state_dict()
-        partial = path.with_name(f".{path.name}.partial")
         try:
-            with partial.open("wb") as file:
+            with whole_file(path) as partial, partial.open("wb") as file:
                 torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
+        except (OSError, RuntimeError) as error:  # torch's writer ends a full disk so
             raise WeightsError(
-                f"the checkpoint cannot be written ({error.strerror})",
+                f"the checkpoint cannot be written ({system_words(error)})",
                 path=path,
                 remedy="Free space or name another run_dir, then resume from the last one",
             ) from error

@@ -97,8 +97,8 @@ def test_an_interrupted_writing_is_noticed_and_goes_on(
         yield frames[0]
         if path.name == "1.npy":
             # as if the process died: what it had written stays
-            (part,) = (tmp_path / "cache").glob("unfinished-*")
-            shutil.copy(part, part.with_name(part.name + "-copy"))
+            (part,) = (tmp_path / "cache").glob(".*.partial")
+            shutil.copy(part, part.with_name(".copy.partial"))
             raise KeyboardInterrupt
         yield from frames[1:]
 
@@ -108,7 +108,7 @@ def test_an_interrupted_writing_is_noticed_and_goes_on(
         expect(open_cache(tmp_path / "cache", sources, read), sources)
     assert read.read == ["1.npy", "2.npy"]
     assert "interrupted" in caplog.text
-    assert not list((tmp_path / "cache").glob("unfinished-*"))
+    assert not list((tmp_path / "cache").glob(".*.partial"))
 
 
 def test_a_changed_source_is_noticed_and_read_anew(
