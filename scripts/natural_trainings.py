@@ -1,7 +1,7 @@
 r"""Trains the reduced natural-image experiment: every model for the same time, then one table.
 
     scripts/natural_trainings.py SET ... --minutes 10 --train DIR --validate DIR --imagenet FILE \
-      --out DIR [--only NAME ...]
+      --out DIR [--only NAME ...] [--limit N]
 
 The encoder random and frozen, ImageNet-supervised and frozen, the same fine-tuned, random and
 trained from scratch; DnCNN; a narrow Restormer. Gaussian noise of sigma 15, BatchNorm as published,
@@ -52,6 +52,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--imagenet", type=Path, required=True, help="ImageNet-RN50v2 weights")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="train these")
+    parser.add_argument("--limit", type=int, help="measure the first so many of each set")
     parser.add_argument("--device", default="cpu")
     return parser.parse_args()
 
@@ -76,8 +77,9 @@ def measure(trainings: EqualTime, args: argparse.Namespace) -> None:
     }
     weights = [f"--weights={name}={path}" for name, path in done.items() if name in VARIANTS]
     peers = [f"--method={name}:{path}" for name, path in done.items() if name in PEERS]
-    classic = ["--method=noisy", "--method=tv", "--method=nlm", f"--validation={args.train}"]
+    classic = ["--method=noisy", "--method=tv", "--method=nlm", f"--validation={args.validate}"]
     out = [f"--out={args.out / 'table'}", "--resume", "--strips=1", f"--device={args.device}"]
+    out += [] if args.limit is None else [f"--limit={args.limit}"]
     command = [sys.executable, "-m", "ldct_clipdn", "benchmark", "synthetic", *map(str, args.sets)]
     subprocess.run([*command, *weights, *peers, *classic, *out], check=True)
 
