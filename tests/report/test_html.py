@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Disk
 
 from ldct_clipdn.ct.flags import Expected
 from ldct_clipdn.ct.hu import WINDOWS
@@ -155,12 +156,16 @@ def test_what_could_not_be_measured_says_so() -> None:
     assert "nan" not in words.split()
 
 
-def test_is_written_whole_or_not_at_all(page: SeriesPage, tmp_path: Path) -> None:
+def test_is_written_whole_or_not_at_all(page: SeriesPage, tmp_path: Path, full_disk: Disk) -> None:
     path = write_page(tmp_path / "report.html", page)
     assert path.read_text(encoding="utf-8") == render_page(page)
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(WriteError):
         write_page(tmp_path / "nowhere" / "report.html", page)
+    with full_disk(1000), pytest.raises(WriteError, match="File too large"):
+        write_page(path, page)
+    assert path.read_text(encoding="utf-8") == render_page(page)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.fixture
