@@ -7,20 +7,17 @@ noise, so that the fair error serves there as it does on real pairs.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ldct_clipdn.bench.cases import Case, find_cases, read_case
 from ldct_clipdn.bench.classic import Candidate, candidates
 from ldct_clipdn.bench.fair import FairSet, window_psnr
-from ldct_clipdn.ct.lowdose import simulate_low_dose
 from ldct_clipdn.ct.noise_meter import measure_noise
-from ldct_clipdn.data.doses import match_doses
-from ldct_clipdn.data.slices import CTSlice, find_slices, read_frames
 from ldct_clipdn.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,10 +29,6 @@ __all__ = ["ProofRow", "run_proof"]
 
 INPUT: Final = "input"
 TRUTH: Final = "truth"
-USUAL_PIXEL_MM: Final = 0.75
-
-Thing = TypeVar("Thing")
-
 Denoise = Callable[["Volume"], "Volume"]
 
 
@@ -80,14 +73,6 @@ class ProofRow:
     setting: str = ""
 
 
-@dataclass(frozen=True)
-class _Set:
-    series: str
-    dose: str
-    full: Volume
-    low: Volume
-
-
 def run_proof(
     dataset_dir: Path,
     name: str,
@@ -128,95 +113,60 @@ def run_proof(
         When there is nothing to measure.
     """
     rows: list[ProofRow] = []
-    for one in _sets(dataset_dir, doses, limit):
-        say(f"{one.series}, dose {one.dose}, {len(one.full)} slices")
+    for case in find_cases([dataset_dir], doses, limit):
+        say(f"{case.series}, dose {case.dose}, {len(case.slices)} slices")
         try:
-            fair = FairSet(one.full, one.low)
+            fair = FairSet(*read_case(case))
         except DataError as error:
             say(f"  left out: {error.reason}")
             continue
-        rows += _measure(one, fair, name, denoise)
+        rows += _measure(case, fair, name, denoise)
         _write(rows, target)
     if not rows:
         raise DataError("no series with uniform soft tissue to measure on", path=dataset_dir)
     return rows
 
 
-def _measure(one: _Set, fair: FairSet, name: str, denoise: Denoise) -> list[ProofRow]:
+def _measure(case: Case, fair: FairSet, name: str, denoise: Denoise) -> list[ProofRow]:
+    low, slices = fair.quarter, len(case.slices)
     best: dict[str, Candidate] = {}
-    for tried in candidates(one.low, measure_noise(one.low)):
+    for tried in candidates(low, measure_noise(low)):
         known = best.get(tried.name)
         if known is None or fair.error(tried.result) < fair.error(known.result):
             best[tried.name] = tried
     champion = min(best.values(), key=lambda tried: fair.error(tried.result)).result
     yardstick = fair.removed(champion)
-    raw = np.array(fair.error_by_slice(one.low))
+    raw = np.array(fair.error_by_slice(low))
     by_champion = raw - np.array(fair.error_by_slice(champion))
 
     def row(method: str, result: Volume, setting: str = "") -> ProofRow:
         gains = (raw - np.array(fair.error_by_slice(result))) / by_champion
         return ProofRow(
-            series=one.series,
-            dose=one.dose,
-            slices=len(one.full),
+            series=case.series,
+            dose=case.dose,
+            slices=slices,
             method=method,
             removed=fair.removed(result),
             gain=fair.removed(result) / yardstick,
             worst_gain=float(np.min(gains, where=np.isfinite(gains), initial=np.inf)),
-            psnr=window_psnr(result, one.full),
-            bias_hu=float((result - one.low)[fair.mask].mean()),
+            psnr=window_psnr(result, fair.full),
+            bias_hu=float((result - low)[fair.mask].mean()),
             setting=setting,
         )
 
     nan = float("nan")
     return [
-        row(INPUT, one.low),
+        row(INPUT, low),
         *(
             row(b.name, b.result, f"strength {b.strength:.2g}, blend {b.blend:g}")
             for b in best.values()
         ),
         ProofRow(
-            one.series, one.dose, len(one.full), TRUTH, 1.0, 1 / yardstick, nan, nan, 0.0,
+            case.series, case.dose, slices, TRUTH, 1.0, 1 / yardstick, nan, nan, 0.0,
             f"a = {fair.shares.share:.3f}, {fair.shares.blocks} blocks",
         ),
-        row(name, denoise(one.low)),
+        row(name, denoise(low)),
     ]  # fmt: skip
-
-
-def _sets(root: Path, doses: Sequence[float], limit: int | None) -> Iterator[_Set]:
-    slices = find_slices(root).slices
-    pairs: dict[str, list[tuple[CTSlice, CTSlice]]] = {}
-    for pair in match_doses(slices).pairs:
-        pairs.setdefault(_series(pair.low), []).append((pair.normal, pair.low))
-    for name, of_series in pairs.items():
-        chosen = _spread(of_series, limit)
-        full, low = (_volume(one[k] for one in chosen) for k in (0, 1))
-        yield _Set(name, "real", full, low)
-    normal: dict[str, list[CTSlice]] = {}
-    for one in slices if doses else ():
-        if one.dose == "normal":
-            normal.setdefault(f"{_series(one)} {one.shape[0]}", []).append(one)
-    for name, of_one in normal.items():
-        full = _volume(_spread(of_one, limit))
-        for dose in doses:
-            pixel = (USUAL_PIXEL_MM, USUAL_PIXEL_MM)
-            if np.isfinite(measure_noise(full)):
-                low = simulate_low_dose(full, dose=dose, spacing_mm=pixel, seed=1)
-                yield _Set(name.rpartition(" ")[0], f"{dose:g}", full, np.rint(low))
-
-
-def _series(one: CTSlice) -> str:
-    thickness = "" if one.thickness_mm is None else f"{one.thickness_mm:g} mm"
-    return " ".join(filter(None, (one.patient, one.kernel, thickness)))
-
-
-def _spread(things: Sequence[Thing], limit: int | None) -> list[Thing]:
-    count = min(limit or len(things), len(things))
-    return [things[(2 * k + 1) * len(things) // (2 * count)] for k in range(count)]
-
-
-def _volume(slices: Iterable[CTSlice]) -> Volume:
-    return np.stack([next(islice(read_frames(one.path), one.frame, None)) for one in slices])
 
 
 def _write(rows: Sequence[ProofRow], target: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from builders import make_series
 from coloured import B30F, coloured_noise
 
-from ldct_clipdn.bench import proof
+from ldct_clipdn.bench import cases
 from ldct_clipdn.bench.classic import CLASSIC
 from ldct_clipdn.bench.proof import run_proof
 from ldct_clipdn.cli.main import main
@@ -55,7 +55,7 @@ def test_rows_of_a_real_pair(dataset: Path, tmp_path: Path) -> None:
         dataset, "perfect", lambda hu: np.stack([_truth()] * len(hu)), tmp_path / "out"
     )
     by_method = {row.method: row for row in rows}
-    assert set(by_method) == {"input", "Gaussian", "TV", "NLM", "truth", "perfect"}
+    assert set(by_method) == {"input", "Gaussian", "TV", "NLM", "Wiener", "truth", "perfect"}
     assert {row.dose for row in rows} == {"real"}
     assert by_method["input"].removed == 0
     assert by_method["perfect"].removed == pytest.approx(1, abs=0.12)
@@ -73,7 +73,7 @@ def test_simulated_doses(dataset: Path, tmp_path: Path, monkeypatch: pytest.Monk
         asked.append(dose)
         return hu + np.stack([coloured_noise(B30F, SIZE, 20.0, seed=k) for k in range(len(hu))])
 
-    monkeypatch.setattr(proof, "simulate_low_dose", simulate)
+    monkeypatch.setattr(cases, "simulate_low_dose", simulate)
     rows = run_proof(dataset, "same", lambda hu: hu, tmp_path, doses=(0.5, 0.25), limit=1)
     assert asked == [0.5, 0.25]
     assert [row.dose for row in rows if row.method == "same"] == ["real", "0.5", "0.25"]

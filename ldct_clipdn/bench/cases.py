@@ -1,0 +1,212 @@
+"""What a denoiser is judged on: series at real low dose, and at doses simulated from others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from functools import lru_cache
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import numpy as np
+
+from ldct_clipdn.core.whole_file import whole_file
+from ldct_clipdn.ct.lowdose import simulate_low_dose
+from ldct_clipdn.ct.noise_meter import measure_noise
+from ldct_clipdn.data.doses import match_doses
+from ldct_clipdn.data.slices import CTSlice, find_slices, read_frames
+from ldct_clipdn.errors import DataError
+from ldct_clipdn.io.attributes import text
+from ldct_clipdn.io.dicom_read import read_header
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Volume = NDArray[np.float32]
+
+__all__ = ["REAL", "Case", "find_cases", "read_case"]
+
+REAL: Final = "real"
+"""What stands for a dose that was no share to simulate."""
+
+USUAL_PIXEL_MM: Final = 0.75
+"""Kernel and quanta are read from the slices, so that the size of a pixel does not matter."""
+
+SEED: Final = 1
+
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One series at one dose.
+
+    Parameters
+    ----------
+    patient
+        Who.
+    scanner
+        Maker and model; empty where nothing says it.
+    kernel
+        As the header has it.
+    thickness_mm
+        Slice thickness; None where nothing says it.
+    dose
+        `real`, or the simulated share.
+    trained
+        Whether the weights that are judged were trained on it.
+    slices
+        At normal dose.
+    low
+        The same places at real low dose; empty where it is simulated.
+    """
+
+    patient: str
+    scanner: str
+    kernel: str
+    thickness_mm: float | None
+    dose: str
+    trained: bool
+    slices: tuple[CTSlice, ...] = field(repr=False)
+    low: tuple[CTSlice, ...] = field(default=(), repr=False)
+
+    @property
+    def series(self) -> str:
+        """Patient, kernel, thickness."""
+        return _series(self.slices[0])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What its slices are called: file, and number within it where it holds several."""
+        return tuple(
+            one.path.name if one.frames == 1 else f"{one.path.name}:{one.frame}"
+            for one in self.slices
+        )
+
+
+def find_cases(
+    folders: Iterable[Path],
+    doses: Sequence[float],
+    limit: int | None = None,
+    trained_on: Sequence[str] = (),
+) -> list[Case]:
+    """List what can be judged; headers only.
+
+    Parameters
+    ----------
+    folders
+        Data that the training understands: real pairs, normal dose, or both.
+    doses
+        Shares that are simulated for every series of normal dose.
+    limit
+        Only so many slices of each series, evenly spread.
+    trained_on
+        Patterns, as a shell has them, of patients, folders or files that were trained on.
+
+    Returns
+    -------
+    list of Case
+        Of each folder the real pairs, then the simulated.
+    """
+    cases: list[Case] = []
+    for folder in folders:
+        slices = find_slices(folder).slices
+        for pairs in _grouped(match_doses(slices).pairs, lambda pair: _series(pair.low)):
+            chosen = _spread(pairs, limit)
+            normal, low = (tuple(pair[k] for pair in chosen) for k in (0, 1))
+            cases.append(_case(normal, REAL, trained_on, low))
+        normal_dose = [one for one in slices if one.dose == "normal"] if doses else []
+        for series in _grouped(normal_dose, lambda one: f"{_series(one)} {one.shape}"):
+            chosen_slices = tuple(_spread(series, limit))
+            cases += [_case(chosen_slices, f"{dose:g}", trained_on) for dose in doses]
+    return cases
+
+
+def read_case(case: Case, kept: Path | None = None) -> tuple[Volume, Volume]:
+    """Read or simulate a case's pixels.
+
+    Parameters
+    ----------
+    case
+        As `find_cases` gives it.
+    kept
+        Folder in which simulated slices are kept for the next time; None keeps none.
+
+    Returns
+    -------
+    numpy.ndarray
+        Normal dose, float32 [Z, H, W] in HU.
+    numpy.ndarray
+        The same at low dose.
+
+    Raises
+    ------
+    DataError
+        When there is too little soft tissue to read the noise from.
+    """
+    full = _volume(case.slices)
+    if case.low:
+        return full, _volume(case.low)
+    if not np.isfinite(measure_noise(full)):
+        raise DataError("there is too little soft tissue to read the noise from")
+    if kept is None:
+        return full, _simulate(full, case.dose)
+    digest = sha256(full.tobytes() + f"{case.dose} {SEED}".encode()).hexdigest()
+    path = kept / f"{digest[:16]}.npy"
+    if path.exists():
+        return full, np.load(path).astype(np.float32)
+    low = _simulate(full, case.dose)
+    kept.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.save(file, low.astype(np.int32))
+    return full, low
+
+
+def _simulate(full: Volume, dose: str) -> Volume:
+    pixel = (USUAL_PIXEL_MM, USUAL_PIXEL_MM)
+    return np.rint(simulate_low_dose(full, dose=float(dose), spacing_mm=pixel, seed=SEED))
+
+
+def _case(
+    slices: tuple[CTSlice, ...], dose: str, trained_on: Sequence[str], low: tuple[CTSlice, ...] = ()
+) -> Case:
+    first = slices[0]
+    names = [first.patient, *first.path.parts]
+    trained = any(fnmatch(name, pattern) for name in names for pattern in trained_on)
+    scanner = _scanner(first.path) if first.kind == "dicom" else ""
+    return Case(
+        first.patient, scanner, first.kernel, first.thickness_mm, dose, trained, slices, low
+    )
+
+
+@lru_cache(maxsize=64)
+def _scanner(path: Path) -> str:
+    header = read_header(path)
+    maker = text(header, "Manufacturer").split(" ")[0].capitalize()
+    maker = maker.upper() if len(maker) == 2 else maker
+    model = text(header, "ManufacturerModelName")
+    return " ".join(filter(None, (maker, model)))
+
+
+def _series(one: CTSlice) -> str:
+    thickness = "" if one.thickness_mm is None else f"{one.thickness_mm:g} mm"
+    return " ".join(filter(None, (one.patient, one.kernel, thickness)))
+
+
+def _grouped(things: Iterable[Thing], key: Callable[[Thing], str]) -> Iterator[list[Thing]]:
+    groups: dict[str, list[Thing]] = {}
+    for one in things:
+        groups.setdefault(key(one), []).append(one)
+    yield from groups.values()
+
+
+def _spread(things: Sequence[Thing], limit: int | None) -> list[Thing]:
+    count = min(limit or len(things), len(things))
+    return [things[(2 * k + 1) * len(things) // (2 * count)] for k in range(count)]
+
+
+def _volume(slices: Iterable[CTSlice]) -> Volume:
+    return np.stack([next(islice(read_frames(one.path), one.frame, None)) for one in slices])

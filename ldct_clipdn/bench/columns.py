@@ -1,0 +1,239 @@
+"""The matrix's columns: input, classic filters at a chosen and at their best strength, networks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from ldct_clipdn.bench.cases import Case, read_case
+from ldct_clipdn.bench.classic import BLENDS, CLASSIC, Filter, every_setting
+from ldct_clipdn.bench.fair import FairSet
+from ldct_clipdn.bench.peers import load_peer
+from ldct_clipdn.core.weight_files import file_sha256, read_weights_file
+from ldct_clipdn.core.weights import WeightsInfo
+from ldct_clipdn.ct.noise_meter import measure_noise
+from ldct_clipdn.ct.residual import limit_change
+from ldct_clipdn.errors import DataError
+from ldct_clipdn.inference.backends.torch_eager import TorchBackend
+from ldct_clipdn.inference.denoise import denoise_slices
+from ldct_clipdn.inference.engine import open_engine
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from ldct_clipdn.inference.backends import Backend
+
+    Volume = NDArray[np.float32]
+
+__all__ = [
+    "INPUT",
+    "Answer",
+    "Column",
+    "choose_strengths",
+    "chosen_columns",
+    "network_column",
+    "oracle_columns",
+]
+
+INPUT: Final = "input"
+
+ORACLE: Final = "oracle"
+"""Said after a filter's name where its strength was chosen on the very slices it is judged on."""
+
+
+class Answer(NamedTuple):
+    """What a column made of a case.
+
+    Parameters
+    ----------
+    hu
+        [Z, H, W] in HU.
+    setting
+        What it was set to, or empty.
+    """
+
+    hu: Volume
+    setting: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One way of denoising.
+
+    Parameters
+    ----------
+    name
+        Heading.
+    kind
+        `input`, `oracle`, `filter` or `network`.
+    denoise
+        A case's slices to the answer; of the fair set only an oracle may use more than `quarter`.
+    settings
+        What the answer depends on.
+    """
+
+    name: str
+    kind: str
+    denoise: Callable[[FairSet], Answer] = field(repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """Short digest of name and settings: rows of another version are out of date."""
+        text = json.dumps([self.name, self.settings], sort_keys=True)
+        return sha256(text.encode()).hexdigest()[:12]
+
+
+INPUT_COLUMN: Final = Column(INPUT, INPUT, lambda fair: Answer(fair.quarter))
+
+
+def oracle_columns() -> list[Column]:
+    """Make the columns that no filter passes: each at its best strength and blend on each case.
+
+    Returns
+    -------
+    list of Column
+        One per classic filter.
+    """
+    return [
+        Column(
+            f"{one.name} ({ORACLE})",
+            ORACLE,
+            lambda fair, one=one: _best(one, fair),  # type: ignore[misc]
+            {"strengths": list(one.strengths), "blends": list(BLENDS)},
+        )
+        for one in CLASSIC
+    ]
+
+
+def chosen_columns(strengths: Mapping[str, float]) -> list[Column]:
+    """Make the columns of filters that know the noise's level and nothing else of the case.
+
+    Parameters
+    ----------
+    strengths
+        By filter, as `choose_strengths` gives them.
+
+    Returns
+    -------
+    list of Column
+        One per filter.
+    """
+    return [
+        Column(
+            one.name,
+            "filter",
+            lambda fair, one=one: _filtered(one, strengths[one.name], fair),  # type: ignore[misc]
+            {"strength": strengths[one.name]},
+        )
+        for one in CLASSIC
+        if one.name in strengths
+    ]
+
+
+def choose_strengths(
+    cases: Iterable[Case], say: Callable[[str], None] = lambda _: None
+) -> dict[str, float]:
+    """Find each filter's one strength: the highest mean share of removed error, without blends.
+
+    Parameters
+    ----------
+    cases
+        To choose on.
+    say
+        Told of every case.
+
+    Returns
+    -------
+    dict
+        By filter.
+
+    Raises
+    ------
+    DataError
+        When nothing can be measured on these cases.
+    """
+    removed: dict[str, list[list[float]]] = {one.name: [] for one in CLASSIC}
+    for case in cases:
+        say(f"choosing strengths on {case.series}, dose {case.dose}")
+        try:
+            fair = FairSet(*read_case(case))
+        except DataError as error:
+            say(f"  left out: {error.reason}")
+            continue
+        noise = measure_noise(fair.quarter)
+        for one in CLASSIC:
+            tried = every_setting(one, fair.quarter, noise, blends=(0.0,))
+            removed[one.name].append([fair.removed(candidate.result) for candidate in tried])
+    if not all(removed.values()):
+        raise DataError("there is no series to choose strengths on that can be measured")
+    return {
+        one.name: one.strengths[int(np.argmax(np.mean(removed[one.name], axis=0)))]
+        for one in CLASSIC
+    }
+
+
+def network_column(text: str, device: torch.device) -> Column:
+    """Make a column of a network, applied as `ldct-clipdn denoise` does at strength 1.
+
+    Parameters
+    ----------
+    text
+        `FILE`, `NAME=FILE`, or a known name such as `default`: a denoiser of this package, or
+        another network that the bundle trained.
+    device
+        Where it goes.
+
+    Returns
+    -------
+    Column
+        Named as asked, else by its file.
+
+    Raises
+    ------
+    WeightsError
+        When the weights cannot be used.
+    """
+    name, _, path = text.rpartition("=")
+    backend = _open(path, device)
+    info = backend.weights
+    return Column(
+        name or Path(info.name).stem,
+        "network",
+        lambda fair: Answer(_denoise(fair.quarter, backend)),
+        {"file": info.name, "sha256": info.sha256, "encoder": info.encoder},
+    )
+
+
+def _open(path: str, device: torch.device) -> Backend:
+    file = Path(path)
+    if not (file.is_file() and "peer" in read_weights_file(file).extra.get("config", {})):
+        return open_engine(path, device=str(device))
+    peer = load_peer(file)
+    info = WeightsInfo(file.name, file_sha256(file), peer.config.encoder)
+    return TorchBackend(peer, info, device)  # type: ignore[arg-type]  # any network of one channel
+
+
+def _denoise(hu: Volume, backend: Backend) -> Volume:
+    """Denoise slice by slice, so that memory does not grow with their number."""
+    results = (denoise_slices(one[None], backend)[0] for one in hu)
+    return np.stack([limit_change(old, new)[0] for old, new in zip(hu, results, strict=True)])
+
+
+def _filtered(one: Filter, strength: float, fair: FairSet) -> Answer:
+    noise = measure_noise(fair.quarter)
+    hu = np.stack([one.apply(plane, noise, strength) for plane in fair.quarter])
+    return Answer(hu, f"strength {strength:.3g}")
+
+
+def _best(one: Filter, fair: FairSet) -> Answer:
+    tried = every_setting(one, fair.quarter, measure_noise(fair.quarter))
+    best = min(tried, key=lambda candidate: fair.error(candidate.result))
+    return Answer(best.result, f"strength {best.strength:.3g}, blend {best.blend:g}")
