@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 from ldct_clipdn.batch.kept import keep_quality, kept_quality
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name
 from ldct_clipdn.batch.stream import denoised
-from ldct_clipdn.batch.watch import SeriesWatch, Watched, measure_scan_noise
+from ldct_clipdn.batch.trial import try_strength
+from ldct_clipdn.batch.watch import SeriesWatch, Watched
 from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.ct.flags import Expected
-from ldct_clipdn.ct.strength import auto_strength
 from ldct_clipdn.errors import LdctError, ReadError
 from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_slice
@@ -196,7 +196,12 @@ def _series_recipe(scan: Scan, setting: Setting) -> Recipe:
     """Choose the strength of this series, where it is to be chosen."""
     if setting.target_noise is None:
         return setting.recipe
-    strength = auto_strength(measure_scan_noise(scan), setting.target_noise)
+    strength = try_strength(
+        len(scan.instances),
+        lambda place: read_slice(scan.instances[place]).hu,
+        setting.engine,
+        setting.target_noise,
+    )
     return replace(setting.recipe, strength=strength)
 
 

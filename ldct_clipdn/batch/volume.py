@@ -19,12 +19,10 @@ from ldct_clipdn.batch.ahead import ahead
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name, write_json
 from ldct_clipdn.batch.series import Outcome, Setting, explain_failure
 from ldct_clipdn.batch.stream import limited_slices
-from ldct_clipdn.batch.watch import METERED
+from ldct_clipdn.batch.trial import try_strength
 from ldct_clipdn.ct.flags import Expected
 from ldct_clipdn.ct.hu import AIR_HU
-from ldct_clipdn.ct.noise_meter import NoiseMeter
 from ldct_clipdn.ct.quality import QualityMeter
-from ldct_clipdn.ct.strength import auto_strength
 from ldct_clipdn.errors import ReadError, WriteError
 from ldct_clipdn.io.scan import Unused
 from ldct_clipdn.io.uids import file_digest
@@ -214,7 +212,7 @@ def _compute(volume: Volume, engine: Backend, recipe: Recipe) -> Generator[_Plan
     for first in range(0, volume.shape[0], recipe.batch):
         last = min(first + recipe.batch, volume.shape[0])
         read = [volume.frame(index) for index in range(first, last)]
-        before = [np.where(np.isfinite(one), one, np.float32(AIR_HU)) for one in read]
+        before = [_as_air(one) for one in read]
         new = limited_slices(before, engine, recipe.strength)
         for one, raw, (after, limited) in zip(before, read, new, strict=True):
             yield _Plane(one, after, int(limited.sum()), raw)
@@ -238,11 +236,18 @@ def _volume_recipe(volume: Volume, setting: Setting) -> Recipe:
     """Choose the strength, where it is to be chosen."""
     if setting.target_noise is None:
         return setting.recipe
-    meter, count = NoiseMeter(), volume.shape[0]
-    for place in np.unique(np.linspace(0, count - 1, min(count, METERED)).round().astype(int)):
-        meter.add(volume.frame(int(place)))
-    strength = auto_strength(meter.level, setting.target_noise)
+    strength = try_strength(
+        volume.shape[0],
+        lambda place: _as_air(volume.frame(place)),
+        setting.engine,
+        setting.target_noise,
+    )
     return replace(setting.recipe, strength=strength)
+
+
+def _as_air(hu: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Take what is no number as air."""
+    return np.where(np.isfinite(hu), hu, np.float32(AIR_HU))
 
 
 def _digest(files: Sequence[Path]) -> str:

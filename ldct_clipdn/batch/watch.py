@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ldct_clipdn.ct.flags import Expected
 from ldct_clipdn.ct.hu import AIR_HU
-from ldct_clipdn.ct.noise_meter import NoiseMeter
 from ldct_clipdn.ct.quality import QualityMeter
-from ldct_clipdn.io.dicom_read import read_slice, rescale
+from ldct_clipdn.io.dicom_read import rescale
 from ldct_clipdn.io.layout import pixel_layout
 
 if TYPE_CHECKING:
@@ -21,10 +20,7 @@ if TYPE_CHECKING:
     from ldct_clipdn.io.scan import Instance, Scan, Slice
     from ldct_clipdn.io.uids import Recipe
 
-__all__ = ["Example", "SeriesWatch", "Watched", "measure_scan_noise"]
-
-METERED: Final = 24
-"""Slices on which the noise of a series is read before it is denoised."""
+__all__ = ["Example", "SeriesWatch", "Watched"]
 
 
 @dataclass(frozen=True)
@@ -119,31 +115,6 @@ class SeriesWatch:
             Of the whole series.
         """
         return self._meter.finish(expected)
-
-
-def measure_scan_noise(scan: Scan) -> float:
-    """Read the noise of a series, before it is denoised.
-
-    Parameters
-    ----------
-    scan
-        The series.
-
-    Returns
-    -------
-    float
-        In HU, on at most 24 slices, evenly spaced; NaN where there is too little soft tissue.
-
-    Raises
-    ------
-    ReadError
-        When a slice cannot be read.
-    """
-    meter = NoiseMeter()
-    count = len(scan.instances)
-    for place in np.unique(np.linspace(0, count - 1, min(count, METERED)).round().astype(int)):
-        meter.add(read_slice(scan.instances[place]).hu)
-    return meter.level
 
 
 def lowest_hu(instance: Instance) -> float:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import Final
+
+from scipy.optimize import brentq
 
 from ldct_clipdn.errors import ConfigError
 
@@ -18,39 +22,51 @@ DIGITS: Final = 3
 """A strength is part of a derived image's name; more digits would be false precision."""
 
 
-def auto_strength(noise_hu: float, target_hu: float) -> float:
-    """Choose the strength that leaves a known noise: 1 - target / noise.
+def auto_strength(noise_left: Callable[[float], float], target_hu: float) -> float:
+    """Choose the weakest strength that leaves no more than a known noise.
 
-    Holds where the network takes away all noise; what it leaves comes on top, so the result is
-    measured (flag NOISE_OFF_TARGET).
+    Where the network took all noise away this would be 1 - target / noise. It leaves some, which is
+    correlated with what it takes, so the strength is found on what is left (Brent's method).
 
     Parameters
     ----------
-    noise_hu
-        Noise of the series in HU.
+    noise_left
+        Noise in HU that a strength leaves; that of 0 is the noise of the series. NaN where it
+        cannot be read: above 0, because nothing is left of it.
     target_hu
         Noise that is to be left, in HU.
 
     Returns
     -------
     float
-        0 to 1, three digits; 0 where the series is at the target already.
+        0 to 1, three digits; 0 where the series is at the target already, 1 where the network
+        leaves more at any strength (flag NOISE_OFF_TARGET).
 
     Raises
     ------
     ConfigError
-        When the target is no positive number, or the noise is unknown.
+        When the target is no positive number, or the noise of the series is unknown.
     """
     if not (math.isfinite(target_hu) and target_hu > 0):
         raise ConfigError(
             f"a target noise of {target_hu} HU cannot be reached", remedy="Give HU above 0"
         )
-    if not math.isfinite(noise_hu):
+    if math.isnan(noise_left(0.0)):
         raise ConfigError(
-            "the noise cannot be measured: there is too little soft tissue",
-            remedy="Give a strength, 0 to 1",
+            "there is too little soft tissue to read the noise in, by which a strength is chosen: "
+            "give a strength, 0 to 1"
         )
-    return round(max(1 - target_hu / noise_hu, 0.0), DIGITS)
+
+    @cache
+    def excess(strength: float) -> float:
+        noise = noise_left(strength)
+        return (0.0 if math.isnan(noise) else noise) - target_hu
+
+    if excess(0.0) <= 0:
+        return 0.0
+    if excess(1.0) >= 0:
+        return 1.0
+    return round(float(brentq(excess, 0.0, 1.0, xtol=10.0**-DIGITS)), DIGITS)
 
 
 def parse_strength(strength: float | str) -> float | None:

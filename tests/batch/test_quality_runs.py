@@ -122,6 +122,22 @@ def test_auto_leaves_the_noise_that_is_asked_for(
     assert "NOISE_OFF_TARGET" not in [one["code"] for one in series.quality["flags"]]
 
 
+@pytest.mark.parametrize("target", [8.0, 12.0])
+def test_auto_counts_what_the_network_itself_leaves(
+    source: Path, tmp_path: Path, network: Callable[[Answer], None], target: float
+) -> None:
+    """A third of the noise stays, and 1 - target / noise would leave 12.0 or 14.7 HU."""
+    network(lambda hu: 50 + (hu - 50) / 3)
+    options = replace(IDENTITY, strength="auto", target_noise=target)
+    (series,) = denoise_study(source, tmp_path / "out", options).series
+    assert series.quality["noise_after"]["hu"] == pytest.approx(target, rel=0.05)
+    assert measure_noise(written(tmp_path / "out", series.derived_uid)) == pytest.approx(
+        target, rel=0.05
+    )
+    assert series.quality["expected"]["strength"] > 1 - target / 20 + 0.1
+    assert "NOISE_OFF_TARGET" not in [one["code"] for one in series.quality["flags"]]
+
+
 def test_auto_changes_nothing_that_is_at_the_target(
     source: Path, tmp_path: Path, network: Callable[[Answer], None]
 ) -> None:
@@ -176,7 +192,8 @@ def test_a_series_whose_noise_cannot_be_read_fails_by_name(tmp_path: Path) -> No
     manifest = denoise_study(tmp_path / "in", tmp_path / "out", options)
     assert manifest.exit_code == 1
     assert {one.reason for one in manifest.inputs} == {
-        "the noise cannot be measured: there is too little soft tissue"
+        "there is too little soft tissue to read the noise in, by which a strength is chosen: give "
+        "a strength, 0 to 1"
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 from builders import make_series
 from coloured import B30F, coloured_noise
 
-from ldct_clipdn.batch.watch import SeriesWatch, lowest_hu, measure_scan_noise
+from ldct_clipdn.batch.watch import SeriesWatch, lowest_hu
 from ldct_clipdn.ct.flags import Expected
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.find import find_series
@@ -26,22 +26,6 @@ def scan_of(folder: Path, **settings: object) -> Scan:
 
 def noisy(sd: float):
     return lambda z: 50 + coloured_noise(B30F, SIZE, sd, z)
-
-
-def test_noise_of_a_series_is_read_from_its_files(tmp_path: Path) -> None:
-    assert measure_scan_noise(scan_of(tmp_path, hu=noisy(20.0))) == pytest.approx(20, rel=0.1)
-
-
-def test_long_series_are_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scan = scan_of(tmp_path, slices=9, hu=noisy(20.0))
-    read = []
-    monkeypatch.setattr("ldct_clipdn.batch.watch.METERED", 3)
-    monkeypatch.setattr(
-        "ldct_clipdn.batch.watch.read_slice",
-        lambda one: read.append(scan.instances.index(one)) or read_slice(one),
-    )
-    measure_scan_noise(scan)
-    assert read == [0, 4, 8]
 
 
 def test_padding_is_not_measured_and_the_middle_is_kept(tmp_path: Path) -> None:
