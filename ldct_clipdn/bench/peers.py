@@ -1,8 +1,10 @@
-"""The networks that the paper compares with and that can be trained here: DnCNN and Restormer."""
+"""Networks that ours is compared with and that can be trained here: DnCNN, Restormer, RED-CNN."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -14,17 +16,25 @@ from ldct_clipdn.errors import ConfigError, WeightsError
 
 __all__ = ["Peer", "PeerConfig", "build_peer", "load_peer"]
 
-PeerName = Literal["dncnn", "restormer"]
+PeerName = Literal["dncnn", "restormer", "red_cnn"]
 
-PUBLISHED_WIDTH: Final[dict[PeerName, int]] = {"dncnn": 64, "restormer": 48}
+PUBLISHED_WIDTH: Final[dict[PeerName, int]] = {"dncnn": 64, "restormer": 48, "red_cnn": 96}
 
 DNCNN_LAYERS: Final = 20
 """As for colour in the original; gives the 0.67 M parameters of the paper's Table 6."""
 
 RESTORMER_BLOCKS: Final = (4, 6, 6, 8)
 RESTORMER_HEADS: Final = (1, 2, 4, 8)
-RESTORMER_MULTIPLE: Final = 16
-"""Sizes are padded to this: three halvings, and MONAI's Restormer wants more than 16 pixels."""
+
+RED_CNN_LAYERS: Final = 5
+"""Of convolution, each 4 pixels smaller than the one before, and as many back."""
+
+PADDING: Final[dict[PeerName, tuple[int, int]]] = {
+    "dncnn": (1, 1),
+    "restormer": (16, 32),  # three halvings, and MONAI's wants more than 16 pixels
+    "red_cnn": (1, 4 * RED_CNN_LAYERS + 1),
+}
+"""Sizes are padded to a multiple of the first, and to at least the second."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,12 @@ class PeerConfig:
     Parameters
     ----------
     peer
-        `dncnn` or `restormer`.
+        `dncnn`, `restormer` or `red_cnn`.
     in_channels
         1 or 3.
     width
-        Channels of DnCNN's layers, or of Restormer's first level; None takes the published 64
-        and 48.
+        Channels of DnCNN's and RED-CNN's layers, or of Restormer's first level; None takes the
+        published 64, 96 and 48.
     """
 
     peer: PeerName
@@ -100,7 +110,7 @@ class Peer(nn.Module):
     def __init__(self, config: PeerConfig) -> None:
         super().__init__()
         self.config = config
-        self.body = _dncnn(config) if config.peer == "dncnn" else _restormer(config)
+        self.body = _BODIES[config.peer](config)
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise a batch.
@@ -115,10 +125,8 @@ class Peer(nn.Module):
         torch.Tensor
             Clean images, same shape; not limited to [0, 1].
         """
-        if self.config.peer == "dncnn":
-            return x + self.body(x)  # type: ignore[no-any-return]
         height, width = x.shape[-2:]
-        padded = _pad(x)
+        padded = _pad(x, *PADDING[self.config.peer])
         return (padded + self.body(padded))[..., :height, :width]  # type: ignore[no-any-return]
 
     def trainable_parameters(self) -> list[nn.Parameter]:
@@ -138,8 +146,9 @@ def build_peer(peer: PeerName, *, in_channels: int = 3, width: int | None = None
     Parameters
     ----------
     peer
-        `dncnn` (20 layers with BatchNorm) or `restormer` (MONAI's, with the original's blocks and
-        heads, and the original's addition of the input, which MONAI's leaves out).
+        `dncnn` (20 layers with BatchNorm), `restormer` (MONAI's, with the original's blocks and
+        heads, and the original's addition of the input, which MONAI's leaves out) or `red_cnn`
+        (Chen et al. 2017, for CT).
     in_channels
         1 or 3.
     width
@@ -175,7 +184,7 @@ def load_peer(path: Path) -> Peer:
     config = file.extra.get("config", {})
     if "peer" not in config:
         raise WeightsError(
-            "this is no DnCNN or Restormer trained by this package",
+            "this is no DnCNN, Restormer or RED-CNN trained by this package",
             path=path,
             remedy="Give best.pt or last.pt of its run",
         )
@@ -196,10 +205,7 @@ def _dncnn(config: PeerConfig) -> nn.Module:
             nn.BatchNorm2d(width),
             nn.ReLU(),
         ]
-    last = nn.Conv2d(width, config.in_channels, 3, padding=1)
-    for parameter in last.parameters():
-        nn.init.zeros_(parameter)  # begins by passing the image through, as our own may
-    return nn.Sequential(*layers, last)
+    return nn.Sequential(*layers, _silent(nn.Conv2d(width, config.in_channels, 3, padding=1)))
 
 
 def _restormer(config: PeerConfig) -> nn.Module:
@@ -214,10 +220,53 @@ def _restormer(config: PeerConfig) -> nn.Module:
     )
 
 
-def _pad(x: Tensor) -> Tensor:
-    missing = [
-        max(-size % RESTORMER_MULTIPLE, 2 * RESTORMER_MULTIPLE - size) for size in x.shape[-2:]
-    ]
+class _REDCNN(nn.Module):
+    """RED-CNN (Chen et al., IEEE TMI 36(12), 2017, Fig. 1) but for the addition of the image.
+
+    Five unpadded 5 x 5 convolutions and five transposed ones; what the second and the fourth give
+    is added on the way back. The last ReLU of the original, after the addition, is left out: it
+    would keep air from coming out a little below 0.
+    """
+
+    def __init__(self, config: PeerConfig) -> None:
+        super().__init__()
+        channels = (config.in_channels, *RED_CNN_LAYERS * (config.channels,))
+        pairs = list(pairwise(channels))
+        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 5) for a, b in pairs)
+        self.deconvolutions = nn.ModuleList(nn.ConvTranspose2d(b, a, 5) for a, b in reversed(pairs))
+        _silent(self.deconvolutions[-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give what is added to the image [B, C, H, W], H and W at least 21."""
+        kept = []
+        for convolution in self.convolutions:
+            x = convolution(x).relu()
+            kept.append(x)
+        for back, deconvolution in enumerate(self.deconvolutions, start=1):
+            x = deconvolution(x)
+            if back in (1, 3):
+                x = x + kept[-1 - back]
+            if back < RED_CNN_LAYERS:
+                x = x.relu()
+        return x
+
+
+_BODIES: Final[dict[PeerName, Callable[[PeerConfig], nn.Module]]] = {
+    "dncnn": _dncnn,
+    "restormer": _restormer,
+    "red_cnn": _REDCNN,
+}
+
+
+def _silent(layer: nn.Module) -> nn.Module:
+    """Let the network begin by passing the image through, as our own may."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def _pad(x: Tensor, multiple: int, least: int) -> Tensor:
+    missing = [max(-size % multiple, least - size) for size in x.shape[-2:]]
     mode = "reflect" if all(m < s for m, s in zip(missing, x.shape[-2:], strict=True)) else None
     pad = (0, missing[1], 0, missing[0])
     return F.pad(x, pad, mode=mode or "replicate") if any(missing) else x

@@ -90,9 +90,11 @@ def test_unknown_methods_are_named():
     assert set(under_test._PEERS) == {"dncnn", "restormer"}
 
 
-@pytest.mark.parametrize(("peer", "parameters"), [("dncnn", 0.67e6), ("restormer", 26.1e6)])
+@pytest.mark.parametrize(
+    ("peer", "parameters"), [("dncnn", 0.67e6), ("restormer", 26.1e6), ("red_cnn", 1.86e6)]
+)
 def test_peers_are_as_large_as_published(peer, parameters):
-    # Table 6
+    # Table 6; RED-CNN's: 10 layers of 5 x 5, 96 channels (its paper's section III)
     with torch.device("meta"):
         network = build_peer(peer)
     count = sum(one.numel() for one in network.parameters())
@@ -103,11 +105,31 @@ def test_peers_begin_as_residual_networks_and_keep_any_size():
     noisy = torch.rand(1, 3, 21, 37)
     dncnn = build_peer("dncnn", width=8).eval()
     assert torch.equal(dncnn(noisy), noisy)  # its last layer starts at zero
+    red_cnn = build_peer("red_cnn", width=8)
+    assert torch.equal(red_cnn(noisy), noisy)
+    assert torch.equal(red_cnn(noisy[..., :1, :2]), noisy[..., :1, :2])
     restormer = build_peer("restormer", width=8).eval()
     for parameter in restormer.body.output.parameters():
         torch.nn.init.zeros_(parameter)
     with torch.no_grad():
         torch.testing.assert_close(restormer(noisy), noisy)
+
+
+def test_red_cnn_is_its_paper_s_figure():
+    # written out layer by layer, as public implementations have it
+    x = torch.rand(1, 1, 30, 26)
+    network = build_peer("red_cnn", in_channels=1, width=8)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    c, t = network.body.convolutions, network.body.deconvolutions
+    second = c[1](c[0](x).relu()).relu()
+    fourth = c[3](c[2](second).relu()).relu()
+    y = (t[0](c[4](fourth).relu()) + fourth).relu()
+    y = (t[2](t[1](y).relu()) + second).relu()
+    expected = t[4](t[3](y).relu()) + x
+    assert [layer.kernel_size for layer in (*c, *t)] == [(5, 5)] * 10
+    assert second.shape[-2:] == (22, 18)  # nothing is padded
+    torch.testing.assert_close(network(x), expected)
 
 
 def test_peers_come_back_from_a_run(tmp_path):
@@ -124,7 +146,7 @@ def test_peers_come_back_from_a_run(tmp_path):
     method = make_method(f"dncnn:{tmp_path / 'best.pt'}", CPU)
     assert (method.name, method.counterpart) == ("DnCNN", "DnCNN")
     save_denoiser(build_denoiser(encoder="tiny"), tmp_path / "other.safetensors")
-    with pytest.raises(WeightsError, match="no DnCNN or Restormer"):
+    with pytest.raises(WeightsError, match="no DnCNN, Restormer or RED-CNN"):
         load_peer(tmp_path / "other.safetensors")
 
 

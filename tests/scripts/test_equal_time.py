@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -112,6 +113,50 @@ def test_the_command_runs_the_bundle_with_its_configs(machine, trainings, monkey
     assert seen[0][:6] == [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file"]
     configs = eval(seen[0][6])  # noqa: S307 - as Fire reads it
     assert [Path(one).is_file() for one in configs] == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder", "training"),
+    [
+        ("dncnn_mixture", "none (dncnn, width 64)", "scratch"),
+        ("red_cnn_white", "none (red_cnn, width 96)", "scratch"),
+        ("random_frozen_white", "RN50", "frozen"),
+        ("random_scratch_mixture", "RN50", "scratch"),
+        ("imagenet_frozen_mixture", "ImageNet-RN50v2", "frozen"),
+        ("imagenet_finetune_white", "ImageNet-RN50v2", "finetune"),
+    ],
+)
+def test_ct_models_are_what_their_names_say(machine, tmp_path, name, encoder, training):
+    import ct_trainings
+    import equal_time
+    from monai.bundle import ConfigParser
+
+    assert name in ct_trainings.NAMES
+    one = ct_trainings.model_named(name, tmp_path / "imagenet.safetensors")
+    folder = equal_time.BUNDLES / "ldct_clip_denoising" / "configs"
+    parser = ConfigParser()
+    parser.read_config([str(folder / config) for config in one.configs])
+    given = {**ct_trainings.REDUCED, **one.settings, "max_iterations": 100}
+    from_file = given.get("encoder_weights") == tmp_path / "imagenet.safetensors"
+    assert from_file == name.startswith("imagenet")
+    parser.update({**given, "encoder_weights": "none"})
+    with torch.device("meta"):
+        config = parser.get_parsed_content("network_def").config
+    assert (config.encoder, config.encoder_training) == (encoder, training)
+    assert config.to_dict()["in_channels"] == 1
+    white = name.endswith("white")
+    assert parser.get_parsed_content("noise") == ("gaussian" if white else "ct")
+    assert (parser.get_parsed_content("gamma"), parser.get_parsed_content("mixup")) == (
+        (0.025, 0.5) if white else (0, 0)
+    )
+    assert parser.get_parsed_content("encoder_norm") == ("adapt" if white else "calibrate")
+    assert white or parser.get_parsed_content("fall") == 25
+
+
+def test_every_network_meets_every_noise(machine):
+    from ct_trainings import NAMES, NETWORKS, RECIPES
+
+    assert sorted(NAMES) == sorted(f"{one}_{noise}" for one in NETWORKS for noise in RECIPES)
 
 
 @pytest.mark.parametrize("name", ["random_frozen", "imagenet", "dncnn", "restormer"])

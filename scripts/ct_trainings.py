@@ -1,0 +1,108 @@
+r"""Trains the paper's question on CT, who generalises: every model for the same CPU time.
+
+    scripts/ct_trainings.py --minutes 8 --train DIR --validate DIR --imagenet FILE --out DIR \
+      [--only NAME ...]
+
+Encoders (full width, one channel): random and frozen, ImageNet-supervised and frozen, the same
+fine-tuned, random and trained from scratch; and DnCNN and RED-CNN. Each is trained on white noise
+of sigma 5 alone by the paper's recipe (train.json, as_published.json), and on the noise mixture of
+the default weights by theirs (scratch.json): `ENCODER_white`, `ENCODER_mixture`. All begin by
+passing the image through and see 4 crops of 64 x 64 per iteration. A second start goes on where
+the first stopped; `ldct-clipdn benchmark ldct --matrix` measures what is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from equal_time import EqualTime, Model
+
+IMAGENET: Final = {"network_def#encoder": "ImageNet-RN50v2"}
+
+NETWORKS: Final[dict[str, dict[str, object]]] = {
+    "dncnn": {"peer": "dncnn", "network_def#width": 64},
+    "random_frozen": {"network_def#width": 64, "encoder_training": "frozen"},
+    "imagenet_frozen": {**IMAGENET, "network_def#width": 64, "encoder_training": "frozen"},
+    "imagenet_finetune": {**IMAGENET, "network_def#width": 64, "encoder_training": "finetune"},
+    "random_scratch": {"network_def#width": 64, "encoder_training": "scratch"},
+    "red_cnn": {"peer": "red_cnn", "network_def#width": 96},
+}
+
+REDUCED: Final[dict[str, object]] = {
+    "test_patients": "none",
+    "validation_slices": 0,
+    "start": "identity",
+    "crop_size": 64,
+    "batch_size": 4,
+    "num_workers": 0,
+    "network": "$@network_def.to(@device, memory_format=torch.channels_last)",
+    "train#inferer": {
+        "_target_": "ldct_clipdn.training.inferer.HalfInferer",
+        "network": "@network",
+    },
+}
+"""What is not the recipe's: short trainings of small crops, in bfloat16 for all."""
+
+SHORT_MIXTURE: Final = {"fall": "$max(@max_iterations // 4, 1)", "average_decay": 0.98}
+"""The rate falls over the last quarter, and the average forgets as quickly as the length asks."""
+
+RECIPES: Final[dict[str, tuple[tuple[str, ...], dict[str, object]]]] = {
+    "white": (("train.json", "as_published.json"), {}),
+    "mixture": (("train.json", "scratch.json"), {**SHORT_MIXTURE}),
+}
+
+NAMES: Final = (
+    "dncnn_mixture",
+    *(f"{one}_{on}" for on in ("white", "mixture") for one in ("random_frozen", "imagenet_frozen")),
+    *(f"{one}_{on}" for on in RECIPES for one in ("imagenet_finetune", "random_scratch")),
+    "dncnn_white",
+    "red_cnn_mixture",
+    "red_cnn_white",
+)
+"""In order of worth."""
+
+
+def main() -> None:
+    """Train every model for its time."""
+    args = parse()
+    settings = {
+        **REDUCED,
+        "dataset_dir": args.train,
+        "validation_dir": args.validate,
+        "cache_dir": args.out / "cache",
+    }
+    trainings = EqualTime(
+        "ldct_clip_denoising", settings, args.out, args.minutes, args.device, checkpoints=10
+    )
+    for name in args.only:
+        trainings.train(name, model_named(name, args.imagenet))
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--minutes", type=float, required=True, help="CPU time of each model")
+    parser.add_argument("--train", type=Path, required=True, help="folder of clean slices")
+    parser.add_argument("--validate", type=Path, required=True, help="patients held out of it")
+    parser.add_argument("--imagenet", type=Path, required=True, help="ImageNet-RN50v2 weights")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="train these")
+    parser.add_argument("--device", default="cpu")
+    return parser.parse_args()
+
+
+def model_named(name: str, imagenet: Path) -> Model:
+    """Give what the bundle is told to train a model."""
+    network, _, recipe = name.rpartition("_")
+    configs, settings = RECIPES[recipe]
+    of_network = NETWORKS[network]
+    if "peer" in of_network:
+        return Model((*configs, "peer.json"), {**settings, **of_network})
+    weights = imagenet if network.startswith("imagenet") else "none"
+    return Model(configs, {**settings, **of_network, "encoder_weights": weights})
+
+
+if __name__ == "__main__":
+    main()
