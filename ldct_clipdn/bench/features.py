@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ldct_clipdn.bench.peers import Peer, load_peer
 from ldct_clipdn.core.benchmark import Picture
-from ldct_clipdn.core.denoiser import DenoiserConfig
+from ldct_clipdn.core.config import DenoiserConfig
 from ldct_clipdn.core.encoder import ENCODERS
 from ldct_clipdn.core.encoders import make_encoder
 from ldct_clipdn.core.noise import PEAK, Noise, add_noise

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor, nn
 
+from ldct_clipdn.core.config import DenoiserConfig, EncoderTraining, Start
 from ldct_clipdn.core.decoder import (
     DecoderKind,
     build_up_path,
@@ -17,132 +18,19 @@ from ldct_clipdn.core.decoder import (
     decode,
     start_from_identity,
 )
-from ldct_clipdn.core.encoder import EncoderLayout, EncoderNorm, layout_of
+from ldct_clipdn.core.encoder import EncoderNorm, layout_of
 from ldct_clipdn.core.encoders import TOKEN_FACTOR, make_encoder
 from ldct_clipdn.errors import ConfigError
 
-__all__ = ["CLIPDenoiser", "DenoiserConfig", "FeatureAugmentation", "build_denoiser"]
+if TYPE_CHECKING:
+    from ldct_clipdn.core.weights import WeightsInfo
 
-EncoderTraining = Literal["frozen", "finetune", "scratch"]
-Start = Literal["random", "identity"]
+__all__ = ["CLIPDenoiser", "FeatureAugmentation", "build_denoiser"]
 
 SIZE_MULTIPLE: Final = 32
 """Images are padded to a multiple of this, as published; with align_corners it shows everywhere."""
 
-RANDOM_ENCODER: Final = "random"
-
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class DenoiserConfig:
-    """Everything that decides what a denoiser computes, but its weights; stored beside them.
-
-    Parameters
-    ----------
-    in_channels
-        1 (CT, with the adapter) or 3 (RGB).
-    encoder
-        A key of `ENCODERS`.
-    width
-        Base channels C; None means the encoder's own.
-    encoder_norm
-        `frozen`, `adapt` or `calibrate`; see `Encoder`.
-    encoder_training
-        `frozen`, `finetune` or `scratch`.
-    augmentation
-        Gamma of Eq. (2).
-    use_image
-        Whether the decoder takes the noisy image.
-    use_f5
-        Whether the decoder takes F5.
-    start
-        Where the decoder's training began: `random` or `identity`.
-    encoder_source
-        Where the encoder's weights came from: `random`, or a tag or file with its SHA-256.
-    decoder
-        `conv`, or `restormer`.
-    continues
-        Name and SHA-256 of the weights whose training this one went on with.
-    """
-
-    in_channels: int = 1
-    encoder: str = "RN50"
-    width: int | None = None
-    encoder_norm: EncoderNorm = "frozen"
-    encoder_training: EncoderTraining = "frozen"
-    augmentation: float = 0.025
-    use_image: bool = True
-    use_f5: bool = False
-    start: Start = "random"
-    encoder_source: str = RANDOM_ENCODER
-    decoder: DecoderKind = "conv"
-    continues: str | None = None
-
-    def __post_init__(self) -> None:
-        layout_of(self.encoder)
-        _require(self.in_channels in (1, 3), "in_channels", self.in_channels, "1 (CT) or 3 (RGB)")
-        _require(
-            self.width is None or (self.width >= 2 and self.width % 2 == 0),
-            "width",
-            self.width,
-            "an even number from 2, or nothing for the encoder's own",
-        )
-        for name, allowed in (
-            ("encoder_norm", get_args(EncoderNorm)),
-            ("encoder_training", get_args(EncoderTraining)),
-            ("start", get_args(Start)),
-            ("decoder", get_args(DecoderKind)),
-        ):
-            value = getattr(self, name)
-            _require(value in allowed, name, value, "one of " + ", ".join(allowed))
-        _require(
-            0 <= self.augmentation < 1, "augmentation", self.augmentation, "0 (off) to below 1"
-        )
-        _require(
-            self.use_image or self.start == "random",
-            "start",
-            self.start,
-            "random where use_image is false: there is no image to pass through",
-        )
-        _require(
-            self.start == "random" or self.layout.width >= self.in_channels,
-            "start",
-            self.start,
-            f"random with width {self.layout.width}, which has no room for the image's channels",
-        )
-        _require(
-            self.decoder == "conv" or self.start == "random",
-            "start",
-            self.start,
-            "random with a restormer decoder, which cannot pass an image through",
-        )
-        family = self.layout.family
-        _require(
-            not self.use_f5 or family in ("clip", "moco"),
-            "use_f5",
-            True,
-            f"False: {self.encoder} has no F5 here",
-        )
-        _require(
-            self.decoder == "conv" or family != "vit", "decoder", self.decoder, "conv with a ViT"
-        )
-
-    @property
-    def layout(self) -> EncoderLayout:
-        """The encoder's blocks and the base width in use."""
-        layout = layout_of(self.encoder)
-        return layout if self.width is None else replace(layout, width=self.width)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the settings as numbers and strings.
-
-        Returns
-        -------
-        dict
-            One entry per field.
-        """
-        return asdict(self)
 
 
 class FeatureAugmentation(nn.Module):
@@ -326,7 +214,9 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
         (section 5).
     continue_from
         Weights of a denoiser of the same parts, as for `load_denoiser`, to go on from: to adapt
-        the default weights to one's own scanners, say. Adapter, encoder and decoder are taken.
+        the default weights to one's own scanners, say. Adapter, encoder with its BatchNorm
+        statistics, and decoder are taken as they are; `pretrained` and `start` then say nothing,
+        and `calibrate` does not measure again.
 
     Returns
     -------
@@ -352,6 +242,8 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
         start=start,
         decoder=decoder,
     )
+    if continue_from is not None:
+        return _with_weights_of(continue_from, config)
     if pretrained is None:
         model = CLIPDenoiser(config)
         if encoder_training != "scratch":
@@ -364,28 +256,51 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
         if in_channels == 1:
             nn.init.ones_(model.first.weight)
         start_from_identity(model.up_path, model.last)
-    return model if continue_from is None else _with_weights_of(continue_from, model)
+    return model
 
 
-def _with_weights_of(weights: str | Path, model: CLIPDenoiser) -> CLIPDenoiser:
+def _with_weights_of(weights: str | Path, config: DenoiserConfig) -> CLIPDenoiser:
     from ldct_clipdn.core.weights import open_denoiser  # weights knows this module
 
     trained, info = open_denoiser(weights)
-    for part in ("in_channels", "encoder", "layout", "use_image", "use_f5", "decoder"):
-        there, here = getattr(trained.config, part), getattr(model.config, part)
-        if there != here:
-            raise ConfigError(
-                f"training cannot go on from these weights: their {part} is {there}, not {here}",
-                path=info.name,
-                remedy="Build the network like them, or start without them",
-            )
-    model.load_state_dict(trained.state_dict())
-    model.config = replace(
-        model.config,
-        encoder_source=trained.config.encoder_source,
-        continues=f"{info.name} (SHA-256 {info.sha256})",
+    _check_same_parts(trained.config, config, info)
+    model = CLIPDenoiser(
+        replace(
+            config,
+            start=trained.config.start,
+            encoder_source=trained.config.encoder_origin,
+            continues=f"{info.name} (SHA-256 {info.sha256})",
+        )
     )
+    model.load_state_dict(trained.state_dict())
+    if config.encoder_norm == "calibrate" and not model.encoder.is_calibrated():
+        raise ConfigError(
+            "calibrate cannot go on from these weights: their statistics were never measured anew, "
+            "and doing so now would undo their training",
+            path=info.name,
+            remedy="Give encoder_norm frozen",
+        )
+    logger.info("Training goes on from %s (%s)", info.name, info.encoder)
     return model
+
+
+def _check_same_parts(there: DenoiserConfig, here: DenoiserConfig, info: WeightsInfo) -> None:
+    pairs = {
+        name: (getattr(there, name), getattr(here, name))
+        for name in ("in_channels", "encoder", "use_image", "use_f5", "decoder")
+    }
+    pairs["width"] = there.layout.width, here.layout.width
+    if here.encoder_training == "scratch":  # it would be stored, and shown, as no CLIP
+        pairs["encoder_training"] = there.encoder_training, here.encoder_training
+    differing = [
+        f"{name} is {old!r}, not {new!r}" for name, (old, new) in pairs.items() if old != new
+    ]
+    if differing:
+        raise ConfigError(
+            f"training cannot go on from these weights: their {'; their '.join(differing)}",
+            path=info.name,
+            remedy="Build the network as they are, or start without them",
+        )
 
 
 def _with_pretrained_encoder(config: DenoiserConfig, pretrained: str) -> CLIPDenoiser:
@@ -396,12 +311,11 @@ def _with_pretrained_encoder(config: DenoiserConfig, pretrained: str) -> CLIPDen
             f"there are no pretrained weights for encoder {config.encoder} of width {config.width}",
             remedy="Take another encoder, without `width`, or leave out `pretrained`",
         )
-    _require(
-        config.encoder_training != "scratch",
-        "encoder_training",
-        "scratch",
-        "frozen or finetune where `pretrained` is given",
-    )
+    if config.encoder_training == "scratch":
+        raise ConfigError(
+            "encoder_training cannot be 'scratch' where `pretrained` is given",
+            remedy="Give frozen or finetune",
+        )
     weights = read_encoder_weights(pretrained, config)
     model = CLIPDenoiser(replace(config, encoder_source=weights.source))
     model.encoder.load_state_dict(weights.state)
@@ -418,8 +332,3 @@ def _pad(x: Tensor) -> Tensor:
             index = torch.arange(size + missing, device=x.device) % period
             x = x.index_select(axis, torch.minimum(index, period - index))
     return x
-
-
-def _require(holds: bool, name: str, value: object, allowed: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} cannot be {value!r}", remedy=f"Give {allowed}")

@@ -171,7 +171,7 @@ class DenseEncoder(nn.Module):
         DenseEncoder
             Itself.
         """
-        adapting = self.norm == "adapt" or (self.norm == "calibrate" and not self._calibrated())
+        adapting = self.norm == "adapt" or (self.norm == "calibrate" and not self.is_calibrated())
         super().train(mode and adapting)
         return self
 
@@ -181,10 +181,17 @@ class DenseEncoder(nn.Module):
             module.momentum = None  # a plain average over all batches seen
             module.reset_running_stats()
 
-    def _calibrated(self) -> bool:
+    def is_calibrated(self) -> bool:
+        """Say whether the statistics come from enough batches for `calibrate` to freeze them.
+
+        Returns
+        -------
+        bool
+            True also where there is no BatchNorm.
+        """
         first = next(self._batch_norms(), None)
         seen = None if first is None else first.num_batches_tracked
-        return seen is not None and int(seen) >= CALIBRATION_BATCHES
+        return seen is None or int(seen) >= CALIBRATION_BATCHES
 
     def _batch_norms(self) -> Iterator[nn.BatchNorm2d]:
         return (module for module in self.modules() if isinstance(module, nn.BatchNorm2d))

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from ldct_clipdn.core.denoiser import DenoiserConfig
+from ldct_clipdn.core.config import DenoiserConfig
 from ldct_clipdn.core.encoder import ENCODERS, EncoderFamily, EncoderLayout
 from ldct_clipdn.core.encoders import make_encoder
 from ldct_clipdn.core.weight_files import WeightsFile

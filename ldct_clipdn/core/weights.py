@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from ldct_clipdn.core.denoiser import CLIPDenoiser, DenoiserConfig
+from ldct_clipdn.core.config import DenoiserConfig
+from ldct_clipdn.core.denoiser import CLIPDenoiser
 from ldct_clipdn.core.encoder import EncoderNorm
 from ldct_clipdn.core.weight_checks import (
     check_fit,
@@ -145,9 +146,7 @@ def open_denoiser(
     check_fit(file.path, state, model.state_dict(), f"a {config.encoder} denoiser")
     model.load_state_dict(state)
     width = config.layout.width
-    is_scratch = config.encoder_training == "scratch"
-    source = "trained from scratch, no CLIP" if is_scratch else config.encoder_source
-    encoder = f"{config.encoder}, width {width}, encoder weights: {source}"
+    encoder = f"{config.encoder}, width {width}, encoder weights: {config.encoder_origin}"
     return model.eval(), WeightsInfo(file.path.name, file.sha256, encoder, *_noise_notes(file))
 
 

@@ -134,7 +134,9 @@ def training_sets(
     if validation_dir is None:
         training, held_out = split_by_patient(found.slices, test_patients)
         if not held_out:
-            log.warning("%s: one patient: all of it trains, nothing validates", found.root)
+            patients = {one.patient for one in found.slices}
+            why = "one patient" if len(patients) == 1 else "no patient is held out"
+            log.warning("%s: %s: all of it trains, nothing validates", found.root, why)
     else:
         others = find_slices(validation_dir)
         _check(others, strict=strict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -99,12 +99,9 @@ class RunState:
         if not self.resume:
             return 0
         saved = self._read_last()
-        differing = [
-            f"{name} was {saved['settings'].get(name)!r}, now {value!r}"
-            for name, value in self.settings.items()
-            if saved["settings"].get(name) != value
-        ]
-        if differing:
+        before = {**saved["settings"]}
+        before["network"] = _as_stored_now(before.get("network"), denoiser_in(self.network))
+        if differing := list(_differences(before, self.settings)):
             raise ConfigError(
                 f"a resumed run must keep its settings: {'; '.join(differing)}",
                 path=self.last_path,
@@ -223,6 +220,26 @@ def denoiser_in(network: nn.Module) -> CLIPDenoiser:
             remedy="Set network_def to ldct_clipdn.core.denoiser.build_denoiser",
         )
     return cast("CLIPDenoiser", inner)
+
+
+def _as_stored_now(saved: object, network: nn.Module) -> object:
+    """Give stored settings of a network as they would be stored today: with what came since."""
+    kind: Any = type(network.config)
+    try:
+        return kind(**cast("Mapping[str, Any]", saved)).to_dict()
+    except (ConfigError, TypeError):  # of another kind of network, or of a later version
+        return saved
+
+
+def _differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], above: str = ""
+) -> Iterator[str]:
+    for name, value in now.items():
+        old = before.get(name)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            yield from _differences(old, value, f"{above}{name} ")
+        elif old != value:
+            yield f"{above}{name} was {old!r}, now {value!r}"
 
 
 def _origin() -> dict[str, str]:

@@ -13,7 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ldct_clipdn.core import weight_files, weight_import, weight_store
-from ldct_clipdn.core.denoiser import DenoiserConfig, build_denoiser
+from ldct_clipdn.core.config import DenoiserConfig
+from ldct_clipdn.core.denoiser import build_denoiser
 from ldct_clipdn.core.encoders import make_encoder
 from ldct_clipdn.core.weights import ENCODER_VARIABLE, load_denoiser, read_encoder_weights
 from ldct_clipdn.training.checkpoint import RunState

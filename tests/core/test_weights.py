@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from ldct_clipdn.core import weight_files
-from ldct_clipdn.core.denoiser import DenoiserConfig, build_denoiser
+from ldct_clipdn.core.config import DenoiserConfig
+from ldct_clipdn.core.denoiser import build_denoiser
 from ldct_clipdn.core.weights import (
     ENCODER_VARIABLE,
     fetch_encoder,

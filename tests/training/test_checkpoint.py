@@ -127,6 +127,33 @@ def test_other_settings_are_named(tmp_path: Path) -> None:
     assert "sigma" not in caught.value.reason
 
 
+def resave(path: Path, **changes: Any) -> None:
+    saved = torch.load(path, weights_only=True)
+    for name, change in changes.items():
+        change(saved[name])
+    torch.save(saved, path)
+
+
+def test_a_run_of_older_code_goes_on(tmp_path: Path) -> None:
+    """What a network's settings did not say then is as it was then: at its default."""
+    make_state(tmp_path).save_last(3)
+    path = tmp_path / "last.pt"
+    resave(path, settings=lambda one: [one["network"].pop(k) for k in ("continues", "decoder")])
+    assert make_state(tmp_path, resume=True).restore(make_trainer()) == 3
+    resave(path, settings=lambda one: one["network"].update(augmentation=0.5))
+    with pytest.raises(ConfigError) as caught:
+        make_state(tmp_path, resume=True).restore(make_trainer())
+    assert "network augmentation was 0.5, now 0.025" in caught.value.reason
+    assert "encoder" not in caught.value.reason
+
+
+def test_a_run_of_another_network_does_not_go_on(tmp_path: Path) -> None:
+    make_state(tmp_path).save_last(3)
+    resave(tmp_path / "last.pt", settings=lambda one: one.update(network={"peer": "dncnn"}))
+    with pytest.raises(ConfigError, match="network encoder was None, now 'tiny'"):
+        make_state(tmp_path, resume=True).restore(make_trainer())
+
+
 def test_a_full_disk_leaves_the_last_one(tmp_path: Path, full_disk: Disk) -> None:
     state = make_state(tmp_path)
     state.save_last(3)

@@ -1,0 +1,148 @@
+"""Everything that decides what a denoiser computes, but its weights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal, get_args
+
+from ldct_clipdn.core.decoder import DecoderKind
+from ldct_clipdn.core.encoder import EncoderLayout, EncoderNorm, layout_of
+from ldct_clipdn.errors import ConfigError
+
+__all__ = ["DenoiserConfig", "EncoderTraining", "Start"]
+
+EncoderTraining = Literal["frozen", "finetune", "scratch"]
+Start = Literal["random", "identity"]
+
+RANDOM_ENCODER: Final = "random"
+FROM_SCRATCH: Final = "trained from scratch, no CLIP"
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """Everything that decides what a denoiser computes, but its weights; stored beside them.
+
+    Parameters
+    ----------
+    in_channels
+        1 (CT, with the adapter) or 3 (RGB).
+    encoder
+        A key of `ENCODERS`.
+    width
+        Base channels C; None means the encoder's own.
+    encoder_norm
+        `frozen`, `adapt` or `calibrate`; see `Encoder`.
+    encoder_training
+        `frozen`, `finetune` or `scratch`.
+    augmentation
+        Gamma of Eq. (2).
+    use_image
+        Whether the decoder takes the noisy image.
+    use_f5
+        Whether the decoder takes F5.
+    start
+        Where the decoder's training began: `random` or `identity`.
+    encoder_source
+        Where the encoder's weights came from: `random`, or a tag or file with its SHA-256.
+    decoder
+        `conv`, or `restormer`.
+    continues
+        Name and SHA-256 of the weights whose training this one went on with.
+    """
+
+    in_channels: int = 1
+    encoder: str = "RN50"
+    width: int | None = None
+    encoder_norm: EncoderNorm = "frozen"
+    encoder_training: EncoderTraining = "frozen"
+    augmentation: float = 0.025
+    use_image: bool = True
+    use_f5: bool = False
+    start: Start = "random"
+    encoder_source: str = RANDOM_ENCODER
+    decoder: DecoderKind = "conv"
+    continues: str | None = None
+
+    def __post_init__(self) -> None:
+        layout_of(self.encoder)
+        _require(self.in_channels in (1, 3), "in_channels", self.in_channels, "1 (CT) or 3 (RGB)")
+        _require(
+            self.width is None or (self.width >= 2 and self.width % 2 == 0),
+            "width",
+            self.width,
+            "an even number from 2, or nothing for the encoder's own",
+        )
+        for name, allowed in (
+            ("encoder_norm", get_args(EncoderNorm)),
+            ("encoder_training", get_args(EncoderTraining)),
+            ("start", get_args(Start)),
+            ("decoder", get_args(DecoderKind)),
+        ):
+            value = getattr(self, name)
+            _require(value in allowed, name, value, "one of " + ", ".join(allowed))
+        _require(
+            0 <= self.augmentation < 1, "augmentation", self.augmentation, "0 (off) to below 1"
+        )
+        _require(
+            self.use_image or self.start == "random",
+            "start",
+            self.start,
+            "random where use_image is false: there is no image to pass through",
+        )
+        _require(
+            self.start == "random" or self.layout.width >= self.in_channels,
+            "start",
+            self.start,
+            f"random with width {self.layout.width}, which has no room for the image's channels",
+        )
+        _require(
+            self.decoder == "conv" or self.start == "random",
+            "start",
+            self.start,
+            "random with a restormer decoder, which cannot pass an image through",
+        )
+        family = self.layout.family
+        _require(
+            not self.use_f5 or family in ("clip", "moco"),
+            "use_f5",
+            True,
+            f"False: {self.encoder} has no F5 here",
+        )
+        _require(
+            self.decoder == "conv" or family != "vit", "decoder", self.decoder, "conv with a ViT"
+        )
+
+    @property
+    def layout(self) -> EncoderLayout:
+        """The encoder's blocks and the base width in use."""
+        layout = layout_of(self.encoder)
+        return layout if self.width is None else replace(layout, width=self.width)
+
+    @property
+    def encoder_origin(self) -> str:
+        """Where the encoder's weights are from, in words that also name what training did to them.
+
+        Returns
+        -------
+        str
+            Never more than is known: what was trained from random is no CLIP.
+        """
+        if self.encoder_training == "scratch":
+            return FROM_SCRATCH
+        trained = ", fine-tuned" if self.encoder_training == "finetune" else ""
+        return self.encoder_source + trained
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the settings as numbers and strings.
+
+        Returns
+        -------
+        dict
+            One entry per field.
+        """
+        return asdict(self)
+
+
+def _require(holds: bool, name: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name} cannot be {value!r}", remedy=f"Give {allowed}")
