@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Volume = NDArray[np.float32]
 
-__all__ = ["REAL", "Case", "find_cases", "read_case"]
+__all__ = ["REAL", "SEED", "Case", "find_cases", "read_case"]
 
 REAL: Final = "real"
 """What stands for a dose that was no share to simulate."""
@@ -109,7 +109,7 @@ def find_cases(
     Returns
     -------
     list of Case
-        Of each folder the real pairs, then the simulated.
+        Series by series: real pairs, then the simulated doses.
     """
     cases: list[Case] = []
     for folder in folders:
@@ -122,7 +122,8 @@ def find_cases(
         for series in _grouped(normal_dose, lambda one: f"{_series(one)} {one.shape}"):
             chosen_slices = tuple(_spread(series, limit))
             cases += [_case(chosen_slices, f"{dose:g}", trained_on) for dose in doses]
-    return cases
+    order = list(dict.fromkeys(case.series for case in cases))
+    return sorted(cases, key=lambda case: order.index(case.series))
 
 
 def read_case(case: Case, kept: Path | None = None) -> tuple[Volume, Volume]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +17,7 @@ from ldct_clipdn.bench.fair import FairSet
 from ldct_clipdn.bench.peers import load_peer
 from ldct_clipdn.core.weight_files import file_sha256, read_weights_file
 from ldct_clipdn.core.weights import WeightsInfo
+from ldct_clipdn.core.whole_file import whole_file
 from ldct_clipdn.ct.noise_meter import measure_noise
 from ldct_clipdn.ct.residual import limit_change
 from ldct_clipdn.errors import DataError
@@ -33,11 +34,12 @@ if TYPE_CHECKING:
     Volume = NDArray[np.float32]
 
 __all__ = [
-    "INPUT",
+    "INPUT_COLUMN",
     "Answer",
     "Column",
     "choose_strengths",
     "chosen_columns",
+    "known_strengths",
     "network_column",
     "oracle_columns",
 ]
@@ -178,6 +180,44 @@ def choose_strengths(
         one.name: one.strengths[int(np.argmax(np.mean(removed[one.name], axis=0)))]
         for one in CLASSIC
     }
+
+
+def known_strengths(
+    cases: Sequence[Case], folder: Path, say: Callable[[str], None] = lambda _: None
+) -> dict[str, float]:
+    """Choose strengths, or take those that were chosen on the same slices before.
+
+    Parameters
+    ----------
+    cases
+        To choose on.
+    folder
+        Keeps them, in `strengths.json`.
+    say
+        Told of every case.
+
+    Returns
+    -------
+    dict
+        By filter.
+
+    Raises
+    ------
+    DataError
+        When nothing can be measured on these cases.
+    """
+    path = folder / "strengths.json"
+    chosen_on = [[case.series, case.dose, *case.names] for case in cases]
+    if path.exists():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known["chosen_on"] == chosen_on and set(known["strengths"]) == {f.name for f in CLASSIC}:
+            return dict(known["strengths"])
+    strengths = choose_strengths(cases, say)
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        record = {"strengths": strengths, "chosen_on": chosen_on}
+        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return strengths
 
 
 def network_column(text: str, device: torch.device) -> Column:

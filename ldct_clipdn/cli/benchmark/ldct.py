@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.cli.benchmark.pictures import print_table, progress_bar
-from ldct_clipdn.cli.options import add_command
+from ldct_clipdn.cli.options import add_command, print_json
+
+if TYPE_CHECKING:
+    from ldct_clipdn.bench.columns import Column
 
 __all__ = ["add_parser", "run"]
 
 DESCRIPTION: Final = """Table 3 of the paper: real pairs of low and normal dose (the 2016 challenge
 and whatever else the training understands), a line per patient and kernel, by the paper's ruler
 (4096 HU) and by its test script's, which takes 3096 for 3072. The printed figures, of 1 mm slices,
-stand beside L506."""
+stand beside L506.
+
+With --matrix: scanner x kernel x thickness x dose. Every series of the folders, at real low dose
+and at simulated doses, against classic filters (at one strength, chosen on the folders of --choose,
+and at their best on the very slices: oracle), the given networks, and the default weights."""
+
+DOSES: Final = (0.5, 0.25, 0.1)
+
+CHOOSING_DOSE: Final = 0.25
+
+MOST_SLICES: Final = 16
+"""Of a series, unless --limit says otherwise: memory must not grow with it."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,22 +41,60 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         Where the table is added.
     """
     parser = add_command(subparsers, "ldct", run, "low-dose CT", DESCRIPTION)
-    parser.add_argument("dataset", metavar="DIR", type=Path, help="data with both doses")
+    parser.add_argument(
+        "folders",
+        metavar="DIR",
+        nargs="+",
+        type=Path,
+        help="data with both doses; with --matrix any",
+    )
     parser.add_argument(
         "--weights",
         action="append",
         default=[],
         metavar="[NAME=]FILE",
-        help="a denoiser of this package; may be given more than once",
+        help="a denoiser of this package, or with --matrix whatever the bundle trained; may be "
+        "given more than once",
     )
     parser.add_argument(
         "--method", action="append", default=[], metavar="METHOD", help="noisy or tv:STRENGTH"
     )
     parser.add_argument("--patient", action="append", default=[], metavar="NAME", help="only these")
-    parser.add_argument("--limit", type=int, metavar="N", help="only N pairs of each patient")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N slices of each series")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--resume", action="store_true", help="go on with what is in the folder")
+    _add_matrix_options(parser)
+
+
+def _add_matrix_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the matrix")
+    group.add_argument("--matrix", action="store_true", help="scanner, kernel, thickness, dose")
+    group.add_argument(
+        "--dose",
+        type=float,
+        action="append",
+        metavar="D",
+        help=f"simulate this share; may be given more than once; {DOSES} unless given",
+    )
+    group.add_argument(
+        "--choose",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="where each filter's one strength is chosen, a slice of each series at a quarter of "
+        "the dose; there are no such columns unless given",
+    )
+    group.add_argument(
+        "--trained-on",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="patients, folders or files that the default weights were trained on, as a shell's "
+        "pattern: marked in the table",
+    )
+    group.add_argument("--held-out", action="store_true", help="leave out what is marked so")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,14 +110,19 @@ def run(args: argparse.Namespace) -> int:
     int
         0.
     """
+    if args.matrix:
+        return _run_matrix(args)
     from ldct_clipdn.bench.ldct import make_ct_method, run_ldct
+    from ldct_clipdn.errors import ConfigError
     from ldct_clipdn.inference.engine import pick_device
 
+    if len(args.folders) > 1:
+        raise ConfigError("Table 3 is made of one folder", remedy="Give one, or add --matrix")
     device = pick_device(args.device)
     names = [*args.method, *(f"weights:{one}" for one in args.weights)] or ["noisy"]
     with progress_bar(args, unit=" slices") as progress:
         table = run_ldct(
-            args.dataset,
+            args.folders[0],
             [make_ct_method(name, device) for name in names],
             args.out,
             device=device,
@@ -75,3 +133,49 @@ def run(args: argparse.Namespace) -> int:
         )
     print_table(table, args)
     return 0
+
+
+def _run_matrix(args: argparse.Namespace) -> int:
+    from ldct_clipdn.bench.cases import find_cases
+    from ldct_clipdn.bench.columns import INPUT_COLUMN, network_column, oracle_columns
+    from ldct_clipdn.bench.experiment import device_name
+    from ldct_clipdn.bench.matrix import run_matrix
+    from ldct_clipdn.bench.matrix_outputs import write_outputs
+    from ldct_clipdn.inference.engine import pick_device
+
+    device = pick_device(args.device)
+    networks = [network_column(one, device) for one in (*args.weights, "default")]
+    found = find_cases(args.folders, args.dose or DOSES, args.limit or MOST_SLICES, args.trained_on)
+    with progress_bar(args, unit=" cells") as progress:
+        ran = run_matrix(
+            [case for case in found if not (args.held_out and case.trained)],
+            [INPUT_COLUMN, *oracle_columns(), *_chosen(args), *networks],
+            args.out,
+            judged=networks[-1].name,
+            device=device_name(device),
+            chosen_on=args.choose,
+            resume=args.resume,
+            progress=progress,
+        )
+    text = write_outputs(ran, networks[-1].name, args.out)
+    if args.json:
+        print_json({"folder": args.out, "left_out": ran.left_out, "rows": len(ran.rows)})
+    else:
+        print(text)
+    return 0
+
+
+def _chosen(args: argparse.Namespace) -> list[Column]:
+    """Make the columns of filters at one strength, which is chosen once per output folder."""
+    from ldct_clipdn.bench.cases import find_cases
+    from ldct_clipdn.bench.columns import chosen_columns, known_strengths
+
+    if not args.choose:
+        return []
+
+    def say(line: str) -> None:
+        if not args.quiet:
+            print(line, file=sys.stderr)
+
+    cases = find_cases(args.choose, (CHOOSING_DOSE,), 1)
+    return chosen_columns(known_strengths(cases, args.out, say))

@@ -1,0 +1,41 @@
+"""What a run of the matrix leaves beside its rows: tables, heat map, gallery of the worst tiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ldct_clipdn.bench.matrix import WORST, MatrixRun
+from ldct_clipdn.bench.matrix_figure import draw_matrix
+from ldct_clipdn.bench.matrix_tables import summarise, write_matrix
+from ldct_clipdn.bench.worst import draw_worst, read_worst
+
+__all__ = ["write_outputs"]
+
+
+def write_outputs(ran: MatrixRun, judged: str, folder: Path) -> str:
+    """Write `matrix_patients.csv`, `matrix.md`, `matrix.png` and `matrix_worst.png`.
+
+    Parameters
+    ----------
+    ran
+        What was measured.
+    judged
+        The method of the gallery.
+    folder
+        Where to.
+
+    Returns
+    -------
+    str
+        The tables as Markdown.
+    """
+    text = write_matrix(ran.rows, folder, ran.left_out)
+    draw_matrix(summarise(ran.rows), folder / "matrix.png")
+    tiles, limit, count = read_worst(folder / WORST)
+    if tiles:
+        title = (
+            f"{judged}: worst of {count} tiles (32 x 32) by squared difference to F*, over the "
+            f"input's. Worst 1 %: from x{limit:.2f}"
+        )
+        draw_worst(tiles, folder / "matrix_worst.png", title)
+    return text

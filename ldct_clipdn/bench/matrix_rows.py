@@ -1,0 +1,265 @@
+"""The matrix's rows, one per slice and method, in a file that a broken run goes on with."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from ldct_clipdn.bench.slice_measures import Measures
+from ldct_clipdn.core.whole_file import system_words, whole_file
+from ldct_clipdn.errors import ConfigError, WriteError
+
+__all__ = ["Cell", "MatrixFile", "SliceRow", "gain_of", "removed_share"]
+
+FILE: Final = "matrix_slices.csv"
+
+
+class Cell(NamedTuple):
+    """Where a row belongs: what is computed at once.
+
+    Parameters
+    ----------
+    series, dose
+        The matrix's row.
+    method
+        Its column.
+    """
+
+    series: str
+    dose: str
+    method: str
+
+
+@dataclass(frozen=True)
+class SliceRow(Measures):
+    """One slice, denoised by one method.
+
+    Parameters
+    ----------
+    patient, series, scanner, kernel, thickness_mm, dose, training
+        What was denoised; `training` is `seen` where the judged weights were trained on it.
+    slice
+        Its file.
+    method, kind, version, setting
+        What denoised it; rows of another version of a method are out of date.
+    mask_pixels
+        Pixels that the fair error counts.
+    error, error_input, error_truth
+        Fair error of the result, the input, and the noise-free truth (an estimate), in HU^2.
+    truth_psnr
+        What the noise-free truth would score in [-160, 240] HU against the noisy full dose.
+    seconds
+        Of the denoiser, per slice.
+    """
+
+    patient: str
+    series: str
+    scanner: str
+    kernel: str
+    thickness_mm: str
+    dose: str
+    training: str
+    slice: str
+    method: str
+    kind: str
+    version: str
+    setting: str
+    mask_pixels: int
+    error: float
+    error_input: float
+    error_truth: float
+    truth_psnr: float
+    seconds: float
+
+    @property
+    def cell(self) -> Cell:
+        """Where it belongs."""
+        return Cell(self.series, self.dose, self.method)
+
+    @property
+    def noise_returned(self) -> bool:
+        """Say whether its PSNR is above the truth's: part of it is the reference's own noise."""
+        return self.psnr_400 > self.truth_psnr
+
+
+def removed_share(rows: Iterable[SliceRow]) -> float:
+    """Give the share of the input's error to the truth that a method takes away, by fair error.
+
+    Parameters
+    ----------
+    rows
+        Of one method.
+
+    Returns
+    -------
+    float
+        0 for the input, 1 for the truth; NaN where no pixel counts.
+    """
+    taken = possible = 0.0
+    for row in rows:
+        if row.mask_pixels:
+            taken += row.mask_pixels * (row.error_input - row.error)
+            possible += row.mask_pixels * (row.error_input - row.error_truth)
+    return taken / possible if possible else math.nan
+
+
+def gain_of(rows: Sequence[SliceRow], oracles: Iterable[Sequence[SliceRow]]) -> float:
+    """Give the share that a method removes over that of the best oracle filter.
+
+    Parameters
+    ----------
+    rows
+        Of one method.
+    oracles
+        The same slices by each oracle filter.
+
+    Returns
+    -------
+    float
+        NaN where there is no oracle, or none helps.
+    """
+    best = max((removed_share(one) for one in oracles), default=math.nan)
+    return removed_share(rows) / best if best > 0 else math.nan
+
+
+class MatrixFile:
+    """All rows of a folder, by cell.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing.
+    resume
+        Keep what is there.
+
+    Raises
+    ------
+    ConfigError
+        When there are rows and `resume` is false.
+    """
+
+    def __init__(self, folder: Path, *, resume: bool) -> None:
+        self.path = folder / FILE
+        if self.path.exists() and not resume:
+            raise ConfigError(
+                "there are results here, and they are never overwritten",
+                path=folder,
+                remedy="Add --resume to go on with them, or name another folder",
+            )
+        self._cells: dict[Cell, list[SliceRow]] = {}
+        for row in _read(self.path):
+            self._cells.setdefault(row.cell, []).append(row)
+
+    def rows(self, cell: Cell) -> list[SliceRow]:
+        """Give a cell's rows.
+
+        Parameters
+        ----------
+        cell
+            Which.
+
+        Returns
+        -------
+        list of SliceRow
+            One per slice; empty where it was not computed.
+        """
+        return self._cells.get(cell, [])
+
+    def has(self, cell: Cell, version: str, slices: Sequence[str]) -> bool:
+        """Say whether a cell is there, for these slices and this version of the method.
+
+        Parameters
+        ----------
+        cell
+            Which.
+        version
+            Of the method.
+        slices
+            Their names.
+
+        Returns
+        -------
+        bool
+            False where anything differs: then it is computed anew.
+        """
+        return [(row.slice, row.version) for row in self.rows(cell)] == [
+            (one, version) for one in slices
+        ]
+
+    def put(self, cell: Cell, rows: Sequence[SliceRow]) -> None:
+        """Keep a cell, on disk at once; what it held before goes.
+
+        Parameters
+        ----------
+        cell
+            Which.
+        rows
+            One per slice.
+
+        Raises
+        ------
+        WriteError
+            When the file cannot be written.
+        """
+        self._cells[cell] = list(rows)
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with (
+                whole_file(self.path) as partial,
+                partial.open("w", newline="", encoding="utf-8") as file,
+            ):
+                writer = csv.DictWriter(file, [*_names(), *DERIVED], lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(self._line(row) for rows in self._cells.values() for row in rows)
+        except OSError as error:
+            raise WriteError(
+                f"cannot be written ({system_words(error)})", path=self.path
+            ) from error
+
+    def _line(self, row: SliceRow) -> dict[str, Any]:
+        oracles = [
+            [other for other in rows if other.slice == row.slice]
+            for cell, rows in self._cells.items()
+            if cell[:2] == row.cell[:2] and rows[0].kind == "oracle"
+        ]
+        return {
+            **asdict(row),
+            "removed": removed_share([row]),
+            "gain": gain_of([row], oracles),
+            "noise_returned": "yes" if row.noise_returned else "",
+        }
+
+
+DERIVED: Final = ("removed", "gain", "noise_returned")
+
+
+def _names() -> list[str]:
+    """Put what identifies a row before what was measured."""
+    own = [one.name for one in fields(SliceRow)]
+    measured = [one.name for one in fields(Measures)]
+    return [name for name in own if name not in measured] + measured
+
+
+def _read(path: Path) -> Iterator[SliceRow]:
+    if not path.exists():
+        return
+    kinds = {
+        one.name: {"int": int, "float": float}.get(str(one.type), str) for one in fields(SliceRow)
+    }
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            for line in csv.DictReader(file):
+                yield SliceRow(**{name: kind(line[name]) for name, kind in kinds.items()})
+        except (KeyError, ValueError) as error:
+            raise ConfigError(
+                f"these are no rows of this version's matrix ({error})",
+                path=path,
+                remedy="Name another folder",
+            ) from error
