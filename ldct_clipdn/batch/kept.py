@@ -10,7 +10,7 @@ from typing import Any
 from ldct_clipdn.batch.manifest import MANIFEST_FILE, write_json
 from ldct_clipdn.batch.plan import RUN_FILE
 
-__all__ = ["keep_quality", "kept_quality"]
+__all__ = ["keep_quality", "kept_quality", "limited_before"]
 
 
 def keep_quality(target: Path, uid: str, quality: Mapping[str, object]) -> None:
@@ -61,6 +61,23 @@ def kept_quality(target: Path, uid: str) -> Mapping[str, object] | None:
             quality = one.get("quality")
             return quality if isinstance(quality, dict) else None
     return None
+
+
+def limited_before(quality: Mapping[str, object] | None) -> int | None:
+    """Give how many pixels were limited: what the files themselves do not tell.
+
+    Parameters
+    ----------
+    quality
+        As `kept_quality` gives it.
+
+    Returns
+    -------
+    int or None
+        None where it is not known.
+    """
+    limited = quality.get("limited") if quality else None
+    return limited if isinstance(limited, int) else None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "RunOptions", "Show", "denoise_study", "plan_study"]
 
 Show = Callable[[Watched], None]
-"""Called with a series that was denoised."""
+"""Called with a series or volume that was denoised."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of slices that are done, and of all."""
@@ -54,6 +54,7 @@ def denoise_study(
     *,
     progress: Progress | None = None,
     show: Show | None = None,
+    is_shown: Callable[[str], bool] | None = None,
 ) -> Manifest:
     """Denoise every CT series in a file or folder, each into a new derived series.
 
@@ -68,7 +69,10 @@ def denoise_study(
     progress
         Called as slices are done.
     show
-        Called with each series that was denoised; must not raise.
+        Called with each series and volume that was denoised; must not raise.
+    is_shown
+        Says by its UID, or a volume's name, whether a result that an earlier run finished has been
+        shown, and `show` is not called again; None: it has.
 
     Returns
     -------
@@ -91,7 +95,15 @@ def denoise_study(
     with hold_folder(target):
         time = begin_run(target, f"{recipe.canonical()} {noise or ''}")
         setting = Setting(
-            source, target, engine, recipe, time, options.wallclock, noise, show or _silence
+            source,
+            target,
+            engine,
+            recipe,
+            time,
+            options.wallclock,
+            noise,
+            show or _silence,
+            is_shown or _always,
         )
         outcomes = _denoise(plan, setting, progress or _silence)
         manifest = _manifest(plan, setting, options, outcomes)
@@ -203,6 +215,11 @@ def _strength(options: RunOptions) -> float:
     """Give the strength; 1 stands for one that each series chooses."""
     strength = parse_strength(options.strength)
     return 1.0 if strength is None else strength
+
+
+def _always(_: str) -> bool:
+    """Say yes."""
+    return True
 
 
 def _silence(*_: object) -> None:

@@ -12,19 +12,18 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from ldct_clipdn.batch.kept import keep_quality, kept_quality
+from ldct_clipdn.batch.kept import keep_quality, kept_quality, limited_before
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name
 from ldct_clipdn.batch.stream import denoised
 from ldct_clipdn.batch.trial import try_strength
-from ldct_clipdn.batch.watch import SeriesWatch, Watched
+from ldct_clipdn.batch.watch import Watched, watch_scan, written_hu
 from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.ct.flags import Expected
 from ldct_clipdn.errors import LdctError, ReadError
 from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.dicom_write import derived_series
-from ldct_clipdn.io.known import is_written
-from ldct_clipdn.io.stored import from_stored
+from ldct_clipdn.io.known import find_written
 from ldct_clipdn.io.uids import Recipe, identity, pixel_digest, series_uid
 
 if TYPE_CHECKING:
@@ -67,7 +66,10 @@ class Setting:
         Noise in HU that is to be left: the strength is chosen for each series, and that of the
         recipe does not count. None keeps that of the recipe.
     show
-        Called with each series that was denoised; must not raise.
+        Called with each series and volume that was denoised; must not raise.
+    is_shown
+        Says by its UID, or a volume's name, whether a result that an earlier run finished has been
+        shown; where not, it is.
     """
 
     source: Path
@@ -78,6 +80,7 @@ class Setting:
     wallclock: bool = True
     target_noise: float | None = None
     show: Callable[[Watched], None] = field(default=lambda _: None)
+    is_shown: Callable[[str], bool] = field(default=lambda _: True)
 
 
 @dataclass(frozen=True)
@@ -160,9 +163,10 @@ def _denoise(
         raise ReadError("none of its images can be read")
     recipe = _series_recipe(scan, setting)
     uid = series_uid(scan, recipe)
-    if is_written(setting.target / uid, readable.digests, recipe):
-        return _Done(uid, kept_quality(setting.target, uid))
-    watch = SeriesWatch(scan)
+    written = find_written(setting.target / uid, readable.digests, recipe)
+    if written:
+        return _Done(uid, _look_again(scan, written, replace(setting, recipe=recipe), uid))
+    watch = watch_scan(scan)
     time = _series_time(scan.instances[0].header, setting)
     with (
         derived_series(scan, setting.target, recipe, time=time, number=job.number) as writer,
@@ -171,13 +175,31 @@ def _denoise(
         for done, (result, kept) in enumerate(steps, start=1):
             stored, limited = kept or (writer.add(result), result.limited)
             instance, before = result.instance, result.before
-            watch.add(before, from_stored(stored, instance.header), limited)
+            watch.add(before.hu, written_hu(before, stored, instance.header), limited)
             report(done)
         quality = watch.finish(_expected(scan, recipe, setting))
         keep_quality(setting.target, uid, quality.to_dict())
     if watch.example:
         setting.show(Watched(scan, uid, recipe, quality, watch.example))
     return _Done(uid, quality.to_dict())
+
+
+def _look_again(
+    scan: Scan, written: Mapping[str, Instance], setting: Setting, uid: str
+) -> Mapping[str, object]:
+    """Give what was measured on a finished series; measure again what is lost or not yet shown."""
+    kept = kept_quality(setting.target, uid)
+    if kept and setting.is_shown(uid):
+        return kept
+    watch = watch_scan(scan)
+    for instance in scan.instances:
+        before, after = read_slice(instance), read_slice(written[identity(instance)])
+        watch.add(before.hu, written_hu(before, after.stored, instance.header))
+    quality = watch.finish(_expected(scan, setting.recipe, setting))
+    quality = replace(quality, limited=limited_before(kept))
+    if watch.example:
+        setting.show(Watched(scan, uid, setting.recipe, quality, watch.example))
+    return kept or quality.to_dict()
 
 
 def _expected(scan: Scan, recipe: Recipe, setting: Setting) -> Expected:

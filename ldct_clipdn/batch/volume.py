@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Generator, Sequence, Set
+from collections.abc import Callable, Generator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from ldct_clipdn.batch.ahead import ahead
+from ldct_clipdn.batch.kept import limited_before
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name, write_json
 from ldct_clipdn.batch.series import Outcome, Setting, explain_failure
 from ldct_clipdn.batch.stream import limited_slices
 from ldct_clipdn.batch.trial import try_strength
+from ldct_clipdn.batch.watch import SeriesWatch, Watched
 from ldct_clipdn.ct.flags import Expected
 from ldct_clipdn.ct.hu import AIR_HU
-from ldct_clipdn.ct.quality import QualityMeter
 from ldct_clipdn.errors import ReadError, WriteError
 from ldct_clipdn.io.scan import Unused
 from ldct_clipdn.io.uids import file_digest
@@ -32,6 +33,7 @@ from ldct_clipdn.io.volumes import data_files, is_volume, open_volume, stem_and_
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ldct_clipdn.ct.quality_record import QualityRecord
     from ldct_clipdn.inference.backends import Backend
     from ldct_clipdn.io.uids import Recipe
     from ldct_clipdn.io.volumes import Volume
@@ -163,40 +165,68 @@ def _look_at(path: Path, admit: Set[str]) -> VolumeJob | Unused:
         return Unused(path, "failed", error.reason)
 
 
-def _denoise(job: VolumeJob, setting: Setting, report: Callable[[int], None]) -> dict[str, object]:
+def _denoise(
+    job: VolumeJob, setting: Setting, report: Callable[[int], None]
+) -> Mapping[str, object]:
     """Give what was measured on it, now or when it was written."""
     volume, final = job.volume, setting.target / job.name
     recipe = _volume_recipe(volume, setting)
+    setting = replace(setting, recipe=recipe)
     made_of = {"recipe": recipe.canonical(), "source": _digest(job.files)}
     note = setting.target / f".{job.name}.json"
     kept = _read(note)
     if final.exists():
         if kept | made_of == kept and kept.get("result") == _digest(data_files(final)):
-            return dict(kept["quality"])  # type: ignore[call-overload, no-any-return]
+            return _look_again(job, open_volume(final), setting, kept)
         raise WriteError(
             "there is another result under this name", path=final, remedy="Move it away"
         )
     if doubt := volume.doubt():
         logger.warning("%s: %s", volume.path, doubt)
-    meter = QualityMeter(volume.spacing_mm, job.slices)
+    watch = SeriesWatch(volume.spacing_mm, job.slices)
     hidden = setting.target / f".{job.name}.partial"
     try:
         with closing(ahead(_compute(volume, setting.engine, recipe))) as planes:
-            write_volume_like(volume, _watched(volume, planes, meter, report), hidden / job.name)
-        expected = Expected(
-            slices=job.slices,
-            strength=recipe.strength,
-            target_hu=setting.target_noise,
-            noise_hu=setting.engine.weights.trained_noise_hu,
-        )
-        quality = meter.finish(expected).to_dict()
+            write_volume_like(volume, _watched(volume, planes, watch, report), hidden / job.name)
+        quality = watch.finish(_expected(job, setting))
         files = data_files(hidden / job.name)
-        write_json(note, {**made_of, "result": _digest(files), "quality": quality})
+        write_json(note, {**made_of, "result": _digest(files), "quality": quality.to_dict()})
         for file in reversed(files):  # the header last: it makes the rest visible
             file.replace(setting.target / file.name)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
-    return quality
+    _show(job, setting, watch, quality)
+    return quality.to_dict()
+
+
+def _look_again(
+    job: VolumeJob, result: Volume, setting: Setting, kept: Mapping[str, object]
+) -> Mapping[str, object]:
+    """Give what was measured on a finished volume; measure again what is not yet shown."""
+    quality = kept.get("quality")
+    known = quality if isinstance(quality, dict) else None
+    if known and setting.is_shown(job.name):
+        return known
+    watch = SeriesWatch(job.volume.spacing_mm, job.slices)
+    for before, after in zip(job.volume.frames(), result.frames(), strict=True):
+        watch.add(_as_air(before), _as_air(after))
+    record = replace(watch.finish(_expected(job, setting)), limited=limited_before(known))
+    _show(job, setting, watch, record)
+    return known or record.to_dict()
+
+
+def _expected(job: VolumeJob, setting: Setting) -> Expected:
+    return Expected(
+        slices=job.slices,
+        strength=setting.recipe.strength,
+        target_hu=setting.target_noise,
+        noise_hu=setting.engine.weights.trained_noise_hu,
+    )
+
+
+def _show(job: VolumeJob, setting: Setting, watch: SeriesWatch, quality: QualityRecord) -> None:
+    if watch.example:
+        setting.show(Watched(job.volume, job.name, setting.recipe, quality, watch.example))
 
 
 class _Plane(NamedTuple):
@@ -221,13 +251,13 @@ def _compute(volume: Volume, engine: Backend, recipe: Recipe) -> Generator[_Plan
 def _watched(
     volume: Volume,
     planes: Generator[_Plane, None, None],
-    meter: QualityMeter,
+    watch: SeriesWatch,
     report: Callable[[int], None],
 ) -> Generator[NDArray[np.float32], None, None]:
     """Measure what will be written, slice by slice; what is no number stays none."""
     for done, (before, after, limited, read) in enumerate(planes, start=1):
         seen = volume.to_stored(after).astype(np.float64) * volume.slope + volume.intercept
-        meter.add(before, seen.astype(np.float32), limited=limited)
+        watch.add(before, np.where(np.isfinite(read), seen, before).astype(np.float32), limited)
         yield np.where(np.isfinite(read), after, read)
         report(done)
 

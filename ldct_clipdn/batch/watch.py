@@ -1,4 +1,4 @@
-"""Watches one series while it is denoised: measures it, and keeps one slice to show."""
+"""Watches one series or volume while it is denoised: measures it, and keeps one slice to show."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from ldct_clipdn.ct.hu import AIR_HU
 from ldct_clipdn.ct.quality import QualityMeter
 from ldct_clipdn.io.dicom_read import rescale
 from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.stored import from_stored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pydicom import Dataset
 
     from ldct_clipdn.ct.quality import QualityRecord
     from ldct_clipdn.io.scan import Instance, Scan, Slice
     from ldct_clipdn.io.uids import Recipe
+    from ldct_clipdn.io.volume import Volume
 
-__all__ = ["Example", "SeriesWatch", "Watched"]
+__all__ = ["Example", "SeriesWatch", "Watched", "lowest_hu", "watch_scan", "written_hu"]
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,14 @@ class Example:
 
 @dataclass(frozen=True)
 class Watched:
-    """A series that was denoised, for those who show it.
+    """A series or volume that was denoised, for those who show it.
 
     Parameters
     ----------
-    scan
-        The source.
+    source
+        What it was made of.
     uid
-        SeriesInstanceUID of the result.
+        SeriesInstanceUID of the result; of a volume, its file's name.
     recipe
         What was done.
     quality
@@ -58,7 +61,7 @@ class Watched:
         One slice of it.
     """
 
-    scan: Scan
+    source: Scan | Volume
     uid: str
     recipe: Recipe
     quality: QualityRecord
@@ -70,35 +73,37 @@ class SeriesWatch:
 
     Parameters
     ----------
-    scan
-        The series.
+    spacing_mm
+        Distance of rows and of columns in mm.
+    slices
+        How many will come.
+    floor_hu
+        The lowest value that can be stored, in HU.
     """
 
-    def __init__(self, scan: Scan) -> None:
-        self._middle = len(scan.instances) // 2
+    def __init__(
+        self, spacing_mm: tuple[float, float], slices: int, *, floor_hu: float = AIR_HU
+    ) -> None:
+        self._middle = slices // 2
         self._seen = 0
-        self._meter = QualityMeter(
-            scan.spacing_mm, len(scan.instances), floor_hu=lowest_hu(scan.instances[0])
-        )
+        self._meter = QualityMeter(spacing_mm, slices, floor_hu=floor_hu)
         self.example: Example | None = None
 
-    def add(self, before: Slice, after: NDArray[np.float32], limited: int = 0) -> None:
+    def add(
+        self, before: NDArray[np.float32], after: NDArray[np.float32], limited: int = 0
+    ) -> None:
         """Measure one slice.
 
         Parameters
         ----------
-        before
-            As read.
-        after
-            Denoised, float32 [H, W] in HU.
+        before, after
+            As read and as written, float32 [H, W] in HU; padding as air.
         limited
             Pixels whose change was limited.
         """
-        # padding is written back as it was, whatever was made of it
-        shown = np.where(before.padding, before.hu, after)
-        self._meter.add(before.hu, shown, limited=limited)
+        self._meter.add(before, after, limited=limited)
         if self._seen == self._middle:
-            self.example = Example(before.hu, shown, self._seen)
+            self.example = Example(before, after, self._seen)
         self._seen += 1
 
     def finish(self, expected: Expected) -> QualityRecord:
@@ -115,6 +120,43 @@ class SeriesWatch:
             Of the whole series.
         """
         return self._meter.finish(expected)
+
+
+def watch_scan(scan: Scan) -> SeriesWatch:
+    """Begin to watch a DICOM series.
+
+    Parameters
+    ----------
+    scan
+        The series.
+
+    Returns
+    -------
+    SeriesWatch
+        That has seen no slice yet.
+    """
+    floor = lowest_hu(scan.instances[0])
+    return SeriesWatch(scan.spacing_mm, len(scan.instances), floor_hu=floor)
+
+
+def written_hu(before: Slice, stored: NDArray[np.int32], header: Dataset) -> NDArray[np.float32]:
+    """Give a derived image as it is measured and shown.
+
+    Parameters
+    ----------
+    before
+        The source image.
+    stored
+        Of the derived image: int32 [H, W].
+    header
+        Of the source image.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 [H, W] in HU; padding, which is written back as it was, as air.
+    """
+    return np.where(before.padding, before.hu, from_stored(stored, header))
 
 
 def lowest_hu(instance: Instance) -> float:

@@ -64,7 +64,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="noise that --strength auto leaves; default: what the weights are for",
     )
     parser.add_argument(
-        "--report", action="store_true", help="write a page OUT/<series UID>.html for each series"
+        "--report",
+        action="store_true",
+        help="write a page for each result: OUT/<series UID>.html, OUT/<name>_denoised....html",
     )
     parser.add_argument(
         "--report-identifiers",
@@ -161,18 +163,22 @@ def run(args: argparse.Namespace) -> int:
     pages = _Pages(args.target, wanted=args.report, identifiers=args.report_identifiers)
     with _progress(args) as progress:
         manifest = denoise_study(
-            args.source, args.target, options, progress=progress, show=pages.write
+            args.source,
+            args.target,
+            options,
+            progress=progress,
+            show=pages.write,
+            is_shown=pages.is_written,
         )
     if args.json:
         print_json(manifest.to_dict())
     else:
         _print_summary(manifest, args.target)
-    pages.name_missing(manifest)
     return manifest.exit_code or pages.exit_code
 
 
 class _Pages:
-    """Writes the page of each series, if they are wanted; one that fails stops no series."""
+    """Writes the page of each result, if they are wanted; one that fails stops no other."""
 
     def __init__(self, target: Path, *, wanted: bool, identifiers: bool) -> None:
         self._target = target
@@ -191,16 +197,11 @@ class _Pages:
             print(f"ldct-clipdn denoise: {error}", file=sys.stderr)
             self.exit_code = EXIT_FAILED
 
-    def name_missing(self, manifest: Manifest) -> None:
-        """Say which results have no page: volumes, and what an earlier run finished."""
-        done = [one.derived_uid for one in manifest.series if self._wanted and one.derived_uid]
-        missing = [name for name in done if not (self._target / f"{name}.html").exists()]
-        if missing:
-            print(
-                f"ldct-clipdn denoise: no page was written for {', '.join(missing)}: pages are for "
-                "DICOM series, and written when a series is denoised. Give a new output folder",
-                file=sys.stderr,
-            )
+    def is_written(self, uid: str) -> bool:
+        """Say whether the page of what an earlier run finished is there, or not wanted."""
+        from ldct_clipdn.report.pages import has_page
+
+        return not self._wanted or has_page(self._target, uid, identifiers=self._identifiers)
 
 
 def _options(args: argparse.Namespace) -> RunOptions:

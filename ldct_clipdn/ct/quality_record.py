@@ -86,7 +86,8 @@ class QualityRecord:
     large_changes
         Share of pixels that changed by over three times the noise.
     limited
-        Pixels whose change was limited to five times the local noise.
+        Pixels whose change was limited to five times the local noise; None where a finished series
+        was measured again, since its files do not tell.
     nonfinite
         Pixels that came out as NaN or infinite.
     scores
@@ -119,7 +120,7 @@ class QualityRecord:
     structure: float | None
     largest_change_hu: float
     large_changes: float | None
-    limited: int = 0
+    limited: int | None = 0
     nonfinite: int = 0
     scores: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None
     expected: Expected = field(default_factory=Expected)

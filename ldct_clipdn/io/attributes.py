@@ -97,7 +97,8 @@ def texts(header: Dataset, keyword: str) -> list[str]:
         Stripped; empty where the attribute is absent, empty or cannot be parsed.
     """
     try:
-        value = header.get(keyword)
+        with quiet_pydicom():  # a value is parsed, and complained of, when it is first asked for
+            value = header.get(keyword)
         values = value if isinstance(value, MultiValue) else [value]
         return [] if value is None or value == "" else [str(one).strip() for one in values]
     except VALUE_ERRORS:

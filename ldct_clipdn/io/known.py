@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +14,19 @@ from ldct_clipdn.io.derive import native_words
 from ldct_clipdn.io.dicom_read import read_file, read_header
 from ldct_clipdn.io.frames import read_frame, split_frames
 from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.scan import Instance
 from ldct_clipdn.io.uids import Recipe, image_uid, object_uid
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["is_written"]
+__all__ = ["find_written"]
 
 
-def is_written(folder: Path, sources: Mapping[str, str], recipe: Recipe) -> bool:
-    """Say whether a folder holds exactly the derived images of a series, intact.
+def find_written(
+    folder: Path, sources: Mapping[str, str], recipe: Recipe
+) -> dict[str, Instance] | None:
+    """Find the derived image of each source image, where a folder holds exactly these, intact.
 
     The SOPInstanceUID of a derived image is made of its source, the source's pixels, the recipe
     and its own pixels: computed again from what lies there, it tells all four.
@@ -39,56 +42,68 @@ def is_written(folder: Path, sources: Mapping[str, str], recipe: Recipe) -> bool
 
     Returns
     -------
-    bool
-        False also where a file is damaged or one too many.
+    dict or None
+        Derived images by the `identity` of their sources; None also where a file is damaged or one
+        too many.
     """
     if not folder.is_dir():
-        return False
+        return None
     if any("#" in name for name in sources):
-        return _is_object_written(folder, sources, recipe)
-    left = dict(sources)
+        return _find_frames(folder, sources, recipe)
+    left, found = dict(sources), {}
     with quiet_pydicom():
         for path in sorted(folder.iterdir()):
-            source = _source_of(path, left, recipe)
-            if source is None:
-                return False
+            source, image = _source_of(path, left, recipe)
+            if source is None or image is None:
+                return None
+            found[source] = image
             del left[source]
-    return not left
+    return None if left else found
 
 
-def _is_object_written(folder: Path, frames: Mapping[str, str], recipe: Recipe) -> bool:
-    """Say the same of the one file of an Enhanced CT image."""
+def _find_frames(
+    folder: Path, sources: Mapping[str, str], recipe: Recipe
+) -> dict[str, Instance] | None:
+    """Find the same in the one file of an Enhanced CT image, whose frames keep their places."""
     files = list(folder.iterdir())
+    if len(files) != 1:
+        return None
     try:
-        uid = object_uid(frames, recipe, _object_digest(files[0])) if len(files) == 1 else ""
+        with quiet_pydicom():
+            frames = split_frames(files[0], read_header(files[0]))
+            uid = object_uid(sources, recipe, _frames_digest(frames))
     except (ReadError, OSError):
-        return False
-    return [path.stem for path in files] == [uid]
+        return None
+    if files[0].stem != uid:
+        return None
+    return {name: frames[int(name.rpartition("#")[2])] for name in sources}
 
 
-def _object_digest(path: Path) -> str:
+def _frames_digest(frames: Iterable[Instance]) -> str:
     digest = hashlib.sha256()
-    with quiet_pydicom():
-        for frame in split_frames(path, read_header(path)):
-            stored = decode_stored(read_frame(frame), path)
-            digest.update(native_words(stored, pixel_layout(frame.header)))
+    for frame in frames:
+        stored = decode_stored(read_frame(frame), frame.path)
+        digest.update(native_words(stored, pixel_layout(frame.header)))
     return digest.hexdigest()
 
 
-def _source_of(path: Path, sources: Mapping[str, str], recipe: Recipe) -> str | None:
+def _source_of(
+    path: Path, sources: Mapping[str, str], recipe: Recipe
+) -> tuple[str | None, Instance | None]:
     """Find the source whose derived image this file is, if it is one."""
     try:
         ds = read_file(path)
     except ReadError:
-        return None
+        return None, None
     uid = text(ds, "SOPInstanceUID")
     result = _result_digest(ds, path)
     if path.stem != uid:
-        return None
+        return None, None
     for source in _candidates(ds, sources):
         if image_uid(source, sources[source], recipe, result) == uid:
-            return source
-    return None
+            ds.pop("PixelData")  # a header is kept of every image of the series
+            return source, Instance(path, ds)
+    return None, None
 
 
 def _result_digest(ds: Dataset, path: Path) -> str:

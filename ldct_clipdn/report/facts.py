@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.io.attributes import numbers, text
+from ldct_clipdn.io.volumes import stem_and_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pydicom import Dataset
 
-__all__ = ["series_facts"]
+    from ldct_clipdn.io.volume import Volume
+
+__all__ = ["series_facts", "volume_facts"]
 
 IDENTIFIERS: Final = {
     "Patient": "PatientName",
@@ -22,6 +25,15 @@ IDENTIFIERS: Final = {
     "Series": "SeriesDescription",
 }
 """Descriptions too: they are free text, and hold names where a site writes names there."""
+
+FILE_TYPES: Final = {
+    ".nii": "NIfTI",
+    ".nii.gz": "NIfTI",
+    ".nrrd": "NRRD",
+    ".nhdr": "NRRD",
+    ".mha": "MetaImage",
+    ".mhd": "MetaImage",
+}
 
 DOSE: Final = {"Tube current": ("XRayTubeCurrent", "mA"), "Exposure": ("Exposure", "mAs")}
 
@@ -45,6 +57,33 @@ def series_facts(headers: Sequence[Dataset], *, identifiers: bool = False) -> di
     return dict(_facts(headers, identifiers=identifiers))
 
 
+def volume_facts(volume: Volume, *, identifiers: bool = False) -> dict[str, str]:
+    """Name what the header of a volume says, and what it does not.
+
+    Parameters
+    ----------
+    volume
+        NIfTI, NRRD or MetaImage.
+    identifiers
+        Whether to name the file, which many name after the patient.
+
+    Returns
+    -------
+    dict
+        Name and value, in the order in which they are shown.
+    """
+    slices, rows, columns = volume.shape
+    sizes = (*volume.spacing_mm, volume.step_mm)
+    own = {"File": volume.path.name} if identifiers else {}
+    return own | {
+        "Slices": f"{slices} of {rows} x {columns} pixels",
+        "Pixel size": f"{' x '.join(f'{one:.3g}' for one in dict.fromkeys(sizes[:2]))} mm",
+        "Step from slice to slice": f"{sizes[2]:.3g} mm",
+        "File type": FILE_TYPES[stem_and_suffix(volume.path)[1]],
+        "Scanner, kernel, dose": "not known: such a file does not say",
+    }
+
+
 def _facts(headers: Sequence[Dataset], *, identifiers: bool) -> Iterator[tuple[str, str]]:
     first = headers[0]
     if identifiers:
@@ -62,6 +101,8 @@ def _facts(headers: Sequence[Dataset], *, identifiers: bool) -> Iterator[tuple[s
         values = numbers(first, keyword)
         if values:
             yield name, f"{' x '.join(f'{one:.3g}' for one in dict.fromkeys(values))} {unit}"
+        elif keyword == "PixelSpacing":
+            yield name, "not known: 1 mm is supposed"
     for name, (keyword, unit) in DOSE.items():
         values = [one for header in headers for one in numbers(header, keyword)[:1]]
         if values:

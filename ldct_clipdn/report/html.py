@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from ldct_clipdn.ct.quality_record import QualityRecord
 
-__all__ = ["SeriesPage", "render_page", "write_page"]
+__all__ = ["SeriesPage", "read_identifiers", "render_page", "write_page"]
 
 DIFFERENCE_WINDOW: Final = HURange(-50, 50)
 """Width 100, level 0: DICOM.md D.3."""
@@ -37,6 +38,10 @@ WINDOW_NAMES: Final = {
 
 HISTOGRAM_HU: Final = np.arange(-950.0, 451.0, 10.0)
 """Edges of the bins; below them is the air around the body, which would press the rest flat."""
+
+
+IDENTIFIERS: Final = re.compile(rb'<meta name="identifiers" content="(yes|no)">')
+HEAD_BYTES: Final = 2000
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class SeriesPage:
         Of the software: name and value.
     notes
         What was odd about the series when it was read, one line each.
+    names_patient
+        Whether `series` has patient identifiers.
     """
 
     before: NDArray[np.floating]
@@ -72,6 +79,7 @@ class SeriesPage:
     settings: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    names_patient: bool = False
 
 
 def write_page(path: str | Path, page: SeriesPage) -> Path:
@@ -105,6 +113,28 @@ def write_page(path: str | Path, page: SeriesPage) -> Path:
             remedy="Check free space and permissions",
         ) from error
     return path
+
+
+def read_identifiers(path: Path) -> bool | None:
+    """Say whether a page was written with patient identifiers.
+
+    Parameters
+    ----------
+    path
+        The page.
+
+    Returns
+    -------
+    bool or None
+        None where it is no page of ours, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return None
+    found = IDENTIFIERS.search(head)
+    return found[1] == b"yes" if found else None
 
 
 def render_page(page: SeriesPage) -> str:

@@ -184,7 +184,7 @@ def _residual(record: QualityRecord) -> Iterator[Row]:
         "Pixels whose change was held back",
         "",
         "",
-        str(record.limited),
+        NOT_MEASURED if record.limited is None else str(record.limited),
         "",
         False,
         "No pixel may change by over 5 times the noise around it.",

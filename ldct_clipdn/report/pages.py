@@ -1,56 +1,110 @@
-"""One page per series of a run, beside the series' folder."""
+"""One page per series or volume of a run, beside the result."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ldct_clipdn.batch.manifest import tool_versions
-from ldct_clipdn.report.facts import series_facts
-from ldct_clipdn.report.html import SeriesPage, write_page
+from ldct_clipdn.io.volume import Volume
+from ldct_clipdn.report.facts import series_facts, volume_facts
+from ldct_clipdn.report.html import SeriesPage, read_identifiers, write_page
 
 if TYPE_CHECKING:
     from ldct_clipdn.batch.watch import Watched
+    from ldct_clipdn.io.scan import Scan
     from ldct_clipdn.io.uids import Recipe
 
-__all__ = ["write_series_page"]
+__all__ = ["has_page", "write_series_page"]
+
+
+def has_page(target: Path, uid: str, *, identifiers: bool = False) -> bool:
+    """Say whether a result has its page.
+
+    Parameters
+    ----------
+    target
+        Output folder of the run.
+    uid
+        SeriesInstanceUID of the result; of a volume, its file's name.
+    identifiers
+        Whether patient and study are to be named on it.
+
+    Returns
+    -------
+    bool
+        False also where the page names them and should not, or the reverse.
+    """
+    path = _place(target, uid)
+    return path.is_file() and read_identifiers(path) is identifiers
 
 
 def write_series_page(target: Path, watched: Watched, *, identifiers: bool = False) -> Path:
-    """Write the page of one series.
+    """Write the page of one series or volume.
 
     Parameters
     ----------
     target
         Output folder of the run.
     watched
-        The series.
+        The series or volume.
     identifiers
-        Whether to name the patient and the study.
+        Whether to name the patient, the study and a volume's file.
 
     Returns
     -------
     pathlib.Path
-        `TARGET/<UID of the derived series>.html`.
+        `TARGET/<UID of the derived series>.html`, `TARGET/<name of the volume>.html`.
 
     Raises
     ------
     WriteError
         When it cannot be written.
     """
-    instances = watched.scan.instances
+    source = watched.source
+    slices, notes, facts, result = (
+        _of_volume(source, identifiers=identifiers)
+        if isinstance(source, Volume)
+        else _of_scan(source, watched.uid, identifiers=identifiers)
+    )
     page = SeriesPage(
         before=watched.example.before,
         after=watched.example.after,
-        spacing_mm=watched.scan.spacing_mm,
-        place=f"Slice {watched.example.index + 1} of {len(instances)}",
+        spacing_mm=source.spacing_mm,
+        place=f"Slice {watched.example.index + 1} of {slices}",
         quality=watched.quality,
-        series=series_facts([one.header for one in instances], identifiers=identifiers),
-        settings={**_settings(watched.recipe), "Derived series": watched.uid},
+        series=facts,
+        settings={**_settings(watched.recipe), **result},
         versions=tool_versions(),
-        notes=watched.scan.notes,
+        notes=notes,
+        names_patient=identifiers,
     )
-    return write_page(target / f"{watched.uid}.html", page)
+    return write_page(_place(target, watched.uid), page)
+
+
+def _place(target: Path, uid: str) -> Path:
+    return target / f"{uid}.html"
+
+
+class _Source(NamedTuple):
+    """What a page says of its source."""
+
+    slices: int
+    notes: tuple[str, ...]
+    facts: dict[str, str]
+    result: dict[str, str]
+
+
+def _of_scan(scan: Scan, uid: str, *, identifiers: bool) -> _Source:
+    headers = [one.header for one in scan.instances]
+    facts = series_facts(headers, identifiers=identifiers)
+    return _Source(len(headers), scan.notes, facts, {"Derived series": uid})
+
+
+def _of_volume(volume: Volume, *, identifiers: bool) -> _Source:
+    doubt = volume.doubt()
+    facts = volume_facts(volume, identifiers=identifiers)
+    return _Source(volume.shape[0], (doubt,) if doubt else (), facts, {})
 
 
 def _settings(recipe: Recipe) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import make_series
+from builders import make_enhanced, make_series
 from coloured import B30F, coloured_noise
 
 from ldct_clipdn.batch.run import RunOptions, denoise_study
@@ -20,6 +20,7 @@ from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.find import find_series
+from ldct_clipdn.io.output import OutputOptions
 
 SIZE = 96
 IDENTITY = RunOptions(backend="identity")
@@ -86,9 +87,47 @@ def test_a_series_that_is_done_keeps_its_figures(
     assert again.quality == first.quality
     assert again.quality["largest_change_hu"] > 50
     assert not seen
+
+
+@pytest.mark.parametrize("kind", ["images", "padded", "compressed", "frames"])
+def test_lost_figures_are_measured_again_on_the_files(
+    tmp_path: Path, network: Callable[[Answer], None], kind: str
+) -> None:
+    """All of them but the count of pixels that were held back, which only the run itself knew."""
+    source, target = tmp_path / "in", tmp_path / "out"
+    if kind == "frames":
+        make_enhanced(source / "e.dcm")
+    else:
+        make_series(source, slices=4, padding=0 if kind == "padded" else None)
+    network(lambda hu: hu + np.random.default_rng(0).normal(0, 9, hu.shape))
+    output = OutputOptions("jpeg-ls" if kind == "compressed" else "none")
+    options = replace(IDENTITY, output=output)
+    (first,) = denoise_study(source, target, options).series
     (target / "manifest.json").write_text("{", encoding="utf-8")
-    (third,) = denoise_study(source, target, IDENTITY).series
-    assert (third.status, third.quality) == ("denoised", None)
+    (again,) = denoise_study(source, target, options).series
+    assert again.derived_uid == first.derived_uid
+    assert first.quality["largest_change_hu"] > 9
+    assert again.quality == {**first.quality, "limited": None}
+
+
+def test_a_finished_series_is_shown_if_it_was_not(
+    source: Path, tmp_path: Path, network: Callable[[Answer], None]
+) -> None:
+    network(flat)
+    first: list[Watched] = []
+    denoise_study(source, tmp_path / "out", IDENTITY, show=first.append)
+    asked: list[str] = []
+    again: list[Watched] = []
+    manifest = denoise_study(
+        source, tmp_path / "out", IDENTITY, show=again.append, is_shown=asked.append
+    )
+    assert asked == [first[0].uid] == [again[0].uid]
+    assert again[0].quality == first[0].quality
+    assert manifest.series[0].quality == first[0].quality.to_dict()
+    for name in ("before", "after"):
+        np.testing.assert_array_equal(
+            getattr(again[0].example, name), getattr(first[0].example, name)
+        )
 
 
 def test_figures_outlive_a_run_that_was_cut_off(

@@ -9,7 +9,7 @@ import pytest
 from builders import make_series
 from coloured import B30F, coloured_noise
 
-from ldct_clipdn.batch.watch import SeriesWatch, lowest_hu
+from ldct_clipdn.batch.watch import lowest_hu, watch_scan, written_hu
 from ldct_clipdn.ct.flags import Expected
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.find import find_series
@@ -30,12 +30,12 @@ def noisy(sd: float):
 
 def test_padding_is_not_measured_and_the_middle_is_kept(tmp_path: Path) -> None:
     scan = scan_of(tmp_path, slices=5, padding=0, hu=noisy(15.0))
-    watch = SeriesWatch(scan)
+    watch = watch_scan(scan)
     for instance in scan.instances:
         before = read_slice(instance)
-        after = before.hu + 1
-        after[before.padding] = 500
-        watch.add(before, after, limited=2)
+        stored = before.stored + 1
+        stored[before.padding] = 500
+        watch.add(before.hu, written_hu(before, stored, instance.header), limited=2)
     record = watch.finish(Expected(slices=6))
     assert record.largest_change_hu == pytest.approx(1, abs=1e-3)
     assert record.limited == 10

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 from builders import make_series
 
 from ldct_clipdn.cli.main import main
@@ -51,6 +52,79 @@ def test_the_patient_is_named_when_asked(source: Path, tmp_path: Path) -> None:
     assert denoise(source, tmp_path / "out", "--report", "--report-identifiers") == 0
     (page,) = (tmp_path / "out").glob("*.html")
     assert "Doe^Jane" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("first", [(), ("--report", "--report-identifiers")])
+def test_a_page_that_is_missing_is_made_of_the_finished_files(
+    source: Path, tmp_path: Path, first: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is as that of a run that wrote it at once, but for the time; names go where unwanted."""
+    assert denoise(source, tmp_path / "once", "--report") == 0
+    (expected,) = (tmp_path / "once").glob("*.html")
+    assert denoise(source, tmp_path / "out", *first) == 0
+    assert denoise(source, tmp_path / "out", "--report") == 0
+    (page,) = (tmp_path / "out").glob("*.html")
+    assert page.name == expected.name
+    assert page.read_text(encoding="utf-8") == expected.read_text(encoding="utf-8")
+    written = page.stat().st_ino
+    assert denoise(source, tmp_path / "out", "--report") == 0
+    assert page.stat().st_ino == written
+    assert not capsys.readouterr().err
+
+
+def test_a_run_that_was_killed_before_its_page_gets_it(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ldct_clipdn.report.pages.write_page", killed)
+        assert denoise(source, tmp_path / "out", "--report") == 130
+    assert not list((tmp_path / "out").glob("*.html"))
+    assert denoise(source, tmp_path / "out", "--report") == 0
+    (series,) = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))[
+        "series"
+    ]
+    assert series["quality"]["slices"] == 3
+    assert (tmp_path / "out" / f"{series['derived_uid']}.html").is_file()
+
+
+@pytest.mark.parametrize("name", ["Doe.nii.gz", "Doe.nrrd", "Doe.mha", "Doe.mhd"])
+def test_a_volume_has_the_same_page(tmp_path: Path, name: str) -> None:
+    image = SimpleITK.GetImageFromArray(np.full((3, SIZE, SIZE), 40, np.int16))
+    image.SetSpacing((0.7, 0.8, 2.5))
+    (tmp_path / "in").mkdir()
+    SimpleITK.WriteImage(image, str(tmp_path / "in" / name))
+    target = tmp_path / "out"
+    assert denoise(tmp_path / "in", target) == 0
+    assert denoise(tmp_path / "in", target, "--report") == 0
+    result = name.replace("Doe", "Doe_denoised")
+    page = (target / f"{result}.html").read_text(encoding="utf-8")
+    assert "Doe" not in page
+    for words in ("Slice 2 of 3", "0.8 x 0.7 mm", "2.5 mm", "not known: such a file does not say"):
+        assert words in page
+    assert "values run from 40 to 40 and none is air" in page
+    assert denoise(tmp_path / "in", target, "--report", "--report-identifiers") == 0
+    assert f"<dd>{name}</dd>" in (target / f"{result}.html").read_text(encoding="utf-8")
+
+
+def test_odd_headers_make_no_noise(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """pydicom talks of each such value whenever it is read."""
+    source = tmp_path / "in"
+    extra = {"ReconstructionDiameter": "31415926", "KVP": "27182818"}
+    for path in make_series(source, series_number=24681357, extra=extra):
+        content = path.read_bytes()
+        for value, odd in (
+            (b"31415926", b"31.4.5 m"),
+            (b"27182818", b"one-two "),
+            (b"24681357", b"two.four"),
+        ):
+            assert content.count(value) == 1
+            content = content.replace(value, odd)
+        path.write_bytes(content)
+    assert denoise(source, tmp_path / "out", "--report") == 0
+    assert [str(one.message) for one in recwarn.list] == []
 
 
 def test_no_page_unless_asked(source: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from ldct_clipdn.io.check_object import check_object
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.find import find_series
-from ldct_clipdn.io.known import is_written
+from ldct_clipdn.io.known import find_written
 from ldct_clipdn.io.output import OutputOptions
 from ldct_clipdn.io.scan import Scan
 from ldct_clipdn.io.uids import Recipe, identity, pixel_digest
@@ -166,15 +166,15 @@ def test_a_written_object_is_known_again(tmp_path: Path) -> None:
     folder = Path(ds.filename).parent
     sources = {identity(one): pixel_digest(read_slice(one).stored) for one in scan.instances}
     assert len(sources) == 3
-    assert is_written(folder, sources, RECIPE)
-    assert not is_written(folder, sources, replace(RECIPE, strength=0.5))
+    assert find_written(folder, sources, RECIPE)
+    assert not find_written(folder, sources, replace(RECIPE, strength=0.5))
     words = bytearray(ds.PixelData)
     words[100] ^= 1
     ds.PixelData = bytes(words)
     ds.save_as(ds.filename)
-    assert not is_written(folder, sources, RECIPE)
+    assert not find_written(folder, sources, RECIPE)
     Path(ds.filename).write_bytes(b"")
-    assert not is_written(folder, sources, RECIPE)
+    assert not find_written(folder, sources, RECIPE)
 
 
 def test_two_objects_of_one_series_are_two_scans(tmp_path: Path) -> None:

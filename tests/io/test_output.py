@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.io.dicom_check import check_derived
 from ldct_clipdn.io.dicom_read import read_slice
-from ldct_clipdn.io.known import is_written
+from ldct_clipdn.io.known import find_written
 from ldct_clipdn.io.output import COMPRESSIONS, OutputOptions
 from ldct_clipdn.io.uids import identity, pixel_digest
 
@@ -46,11 +46,11 @@ def test_compressed_results_are_known_again(workshop: Workshop, compression: str
     first = workshop.derive(scan, recipe=recipe)[1]
     folder = Path(first.filename).parent
     sources = {identity(one): pixel_digest(read_slice(one).stored) for one in scan.instances}
-    assert is_written(folder, sources, recipe)
-    assert not is_written(folder, sources, RECIPE)
+    assert find_written(folder, sources, recipe)
+    assert not find_written(folder, sources, RECIPE)
     first.PixelData = first.PixelData[: len(first.PixelData) // 2]
     first.save_as(first.filename)
-    assert not is_written(folder, sources, recipe)
+    assert not find_written(folder, sources, recipe)
 
 
 def test_the_check_wants_the_syntax_that_was_asked_for(workshop: Workshop) -> None:

@@ -46,4 +46,7 @@ def test_says_nothing_of_the_patient_unless_asked(tmp_path: Path) -> None:
 
 
 def test_empty_headers_are_no_error() -> None:
-    assert series_facts([pydicom.Dataset()]) == {"Images": "1"}
+    assert series_facts([pydicom.Dataset()]) == {
+        "Images": "1",
+        "Pixel size": "not known: 1 mm is supposed",
+    }
