@@ -119,7 +119,9 @@ def measure_efficiency(
     )
 
 
-def efficiency_table(rows: Sequence[Efficiency], device: str, side: int = SIDE) -> str:
+def efficiency_table(
+    rows: Sequence[Efficiency], device: str, *, side: int = SIDE, repeats: int = REPEATS
+) -> str:
     """Put the measured costs beside the printed ones, in Markdown.
 
     Parameters
@@ -130,6 +132,8 @@ def efficiency_table(rows: Sequence[Efficiency], device: str, side: int = SIDE) 
         Where, in words.
     side
         Height and width of the image.
+    repeats
+        Runs whose median was taken.
 
     Returns
     -------
@@ -155,7 +159,8 @@ def efficiency_table(rows: Sequence[Efficiency], device: str, side: int = SIDE) 
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return (
         f"# Efficiency (Table 6), one image of 3 x {side} x {side}\n\n{table}\n\n"
-        f"Measured on: {device}; median of {REPEATS} runs after {WARM_UP}.\n\n[paper]: {SOURCE}; "
+        f"Measured on: {device}, torch {torch.__version__}; median of {repeats} runs after "
+        f"{WARM_UP}.\n\n[paper]: {SOURCE}; "
         "on a device it does not name.\n"
     )
 

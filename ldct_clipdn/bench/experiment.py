@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ldct_clipdn.bench.methods import Method, Prepared
-from ldct_clipdn.bench.results import Key, Results, Row
+from ldct_clipdn.bench.results import Key, Results, Row, file_stem
 from ldct_clipdn.bench.strips import denoised_panels, write_strip
 from ldct_clipdn.core.benchmark import Picture, measure
 from ldct_clipdn.core.noise import Noise
@@ -223,9 +222,10 @@ def run_experiment(
     Raises
     ------
     ConfigError
-        When two methods have one name.
+        When two methods, or two sets, have one name.
     """
-    _require_names_differ(methods)
+    _require_names_differ("methods", methods, "Name weights on the command line: NAME=FILE")
+    _require_names_differ("sets", sets, "Give each set once, in folders of different names")
     total = len(noises) * len(methods) * sum(len(one.images) for one in sets)
     done = 0
     for test_set in sets:
@@ -315,19 +315,16 @@ def _draw_strips(
 ) -> None:
     for picture in pictures()[: settings.strips]:
         place = "_".join(filter(None, (test_set.name, label(noise), picture.name)))
-        path = folder / "strips" / (re.sub(r"[^\w.]+", "_", place) + ".png")
+        path = folder / "strips" / f"{file_stem(place)}.png"
         if not path.exists():
             panels = denoised_panels(picture, noise, ready, settings.device)
             write_strip(panels, path, f"{test_set.name}, {picture.name}, {label(noise)}")
 
 
-def _require_names_differ(methods: Sequence[Method]) -> None:
-    names = [method.name for method in methods]
+def _require_names_differ(what: str, named: Sequence[Method | TestSet], remedy: str) -> None:
+    names = [one.name for one in named]
     if len(set(names)) < len(names):
-        raise ConfigError(
-            f"two methods have one name among {', '.join(names)}",
-            remedy="Name weights on the command line: NAME=FILE",
-        )
+        raise ConfigError(f"two {what} have one name among {', '.join(names)}", remedy=remedy)
 
 
 def _read(path: Path, crop: int | None) -> Tensor:

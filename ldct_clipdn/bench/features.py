@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from ldct_clipdn.bench.peers import Peer, load_peer
+from ldct_clipdn.bench.results import write_text
 from ldct_clipdn.core.benchmark import Picture
 from ldct_clipdn.core.config import DenoiserConfig
 from ldct_clipdn.core.encoder import ENCODERS
@@ -19,21 +22,16 @@ from ldct_clipdn.core.encoders import make_encoder
 from ldct_clipdn.core.noise import PEAK, Noise, add_noise
 from ldct_clipdn.core.similarity import MEASURES
 from ldct_clipdn.core.weights import read_encoder_weights
-from ldct_clipdn.errors import ConfigError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ldct_clipdn.errors import ConfigError, DataError
 
 __all__ = [
     "GAUSSIAN_LEVELS",
     "POISSON_LEVELS",
     "FeatureNet",
     "Similarity",
-    "draw_embedding",
-    "draw_similarity",
     "embed_features",
     "measure_similarity",
-    "open_encoder",
+    "open_encoders",
     "write_similarity",
 ]
 
@@ -94,14 +92,14 @@ class Similarity:
     value: float
 
 
-def open_encoder(text: str, device: torch.device, seed: int = 0) -> list[FeatureNet]:
-    """Open an encoder, and the same network with random weights as its control.
+def open_encoders(texts: Sequence[str], device: torch.device, seed: int = 0) -> list[FeatureNet]:
+    """Open encoders, and for each the same network with random weights as its control.
 
     Parameters
     ----------
-    text
-        `NAME=WEIGHTS`, NAME a key of `ENCODERS`, WEIGHTS a file or open_clip tag, or `random`; or
-        `restormer=FILE`, a Restormer trained by this package.
+    texts
+        Each `NAME=WEIGHTS`, NAME a key of `ENCODERS`, WEIGHTS a file or open_clip tag, or `random`;
+        or `restormer=FILE`, a Restormer trained by this package.
     device
         Where it goes.
     seed
@@ -110,7 +108,8 @@ def open_encoder(text: str, device: torch.device, seed: int = 0) -> list[Feature
     Returns
     -------
     list of FeatureNet
-        The encoder, then its control; the control alone for `random`.
+        Each encoder, then its control; the control alone for `random`, and once for encoders of
+        one layout, which are then named with their files.
 
     Raises
     ------
@@ -119,6 +118,16 @@ def open_encoder(text: str, device: torch.device, seed: int = 0) -> list[Feature
     WeightsError
         When the weights cannot be used.
     """
+    nets = [net for text in texts for net in _open_encoder(text, device, seed)]
+    nets = list({(net.name, net.source): net for net in nets}.values())
+    names = Counter(net.name for net in nets)
+    return [
+        net if names[net.name] == 1 else replace(net, name=f"{net.name}, {net.source.split()[0]}")
+        for net in nets
+    ]
+
+
+def _open_encoder(text: str, device: torch.device, seed: int) -> list[FeatureNet]:
     name, _, weights = text.partition("=")
     if name == "restormer":
         trained = load_peer(Path(weights)).to(device)
@@ -173,6 +182,11 @@ def measure_similarity(
     -------
     list of Similarity
         Every measure of every feature.
+
+    Raises
+    ------
+    DataError
+        When a picture is smaller than 32 x 32.
     """
     found = []
     for net in nets:
@@ -222,9 +236,15 @@ def embed_features(
     -------
     dict
         By noise's label and feature's number: [pictures * copies, 2], picture after picture.
+
+    Raises
+    ------
+    DataError
+        When the pictures differ in size.
     """
     from sklearn.manifold import TSNE
 
+    _require_one_size(pictures)
     found = {}
     for noise in noises:
         rows: dict[int, list[Tensor]] = {}
@@ -251,89 +271,17 @@ def write_similarity(found: Sequence[Similarity], path: Path) -> None:
         What was measured.
     path
         The file.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
     """
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(Similarity))
-        writer.writerows(astuple(one) for one in found)
-
-
-def draw_similarity(found: Sequence[Similarity], path: Path, title: str) -> None:
-    """Draw similarity over F1 to F5: a row per encoder, a column per measure, a line per level.
-
-    Parameters
-    ----------
-    found
-        What was measured; averaged over the pictures.
-    path
-        PNG.
-    title
-        Above the figure.
-    """
-    encoders = list(dict.fromkeys(one.encoder for one in found))
-    figure, grid = _grid(len(encoders), len(MEASURES), title)
-    for encoder, row in zip(encoders, grid, strict=True):
-        for measure, axes in zip(MEASURES, row, strict=True):
-            chosen = [one for one in found if (one.encoder, one.measure) == (encoder, measure)]
-            for noise, means in _curves(chosen).items():
-                axes.plot(list(means), list(means.values()), marker="o", label=noise)
-            axes.set(ylim=(-0.05, 1.05), xticks=range(1, 6), xlim=(0.8, 5.2))
-            axes.set_xticklabels([f"F{k}" for k in range(1, 6)])
-            axes.set_title(f"{encoder}: {measure}", fontsize=9)
-            axes.grid(alpha=0.3)
-    grid[0][0].legend(fontsize=7)
-    figure.savefig(path, dpi=150)
-
-
-def draw_embedding(
-    points: Mapping[tuple[str, int], Any], pictures: Sequence[str], path: Path, title: str
-) -> None:
-    """Draw `embed_features`: a row per noise, a column per feature, a colour per picture.
-
-    Parameters
-    ----------
-    points
-        By noise and feature.
-    pictures
-        Names, in the order of the points.
-    path
-        PNG.
-    title
-        Above the figure.
-    """
-    noises = list(dict.fromkeys(noise for noise, _ in points))
-    levels = sorted({level for _, level in points})
-    figure, grid = _grid(len(noises), len(levels), title)
-    for noise, row in zip(noises, grid, strict=True):
-        for level, axes in zip(levels, row, strict=True):
-            clouds = points[noise, level].reshape(len(pictures), -1, 2)
-            for name, cloud in zip(pictures, clouds, strict=True):
-                axes.scatter(cloud[:, 0], cloud[:, 1], s=8, label=name)
-            axes.set(xticks=[], yticks=[])
-            axes.set_title(f"F{level}, {noise}", fontsize=9)
-    grid[0][0].legend(fontsize=7)
-    figure.savefig(path, dpi=150)
-
-
-def _grid(rows: int, columns: int, title: str) -> tuple[Figure, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.4 * columns, 2.6 * rows + 0.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=10)
-    return figure, figure.subplots(rows, columns, squeeze=False)
-
-
-def _curves(found: Sequence[Similarity]) -> dict[str, dict[int, float]]:
-    """Average over the pictures: by noise, then by feature."""
-    values: dict[str, dict[int, list[float]]] = {}
-    for one in found:
-        values.setdefault(one.noise, {}).setdefault(one.feature, []).append(one.value)
-    return {
-        noise: {feature: sum(some) / len(some) for feature, some in by_feature.items()}
-        for noise, by_feature in values.items()
-    }
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Similarity))
+    writer.writerows(astuple(one) for one in found)
+    write_text(path, file.getvalue())
 
 
 def _random_encoder(name: str, device: torch.device, seed: int) -> nn.Module:
@@ -363,8 +311,22 @@ def _restormer_features(peer: Peer) -> Features:
     return features
 
 
+def _require_one_size(pictures: Sequence[Picture]) -> None:
+    sizes = {" x ".join(map(str, picture.clean.shape[-2:])) for picture in pictures}
+    if len(sizes) > 1:
+        raise DataError(
+            f"t-SNE compares pictures of one size, these have {', '.join(sorted(sizes))}",
+            remedy="Add --crop N, no larger than the smallest",
+        )
+
+
 def _unit(picture: Picture, device: torch.device) -> Tensor:
     height, width = (size - size % MULTIPLE for size in picture.clean.shape[-2:])
+    if not height or not width:
+        raise DataError(
+            f"{picture.name}: features need pictures of {MULTIPLE} x {MULTIPLE} pixels or more",
+            remedy="Give a larger picture, or a larger --crop",
+        )
     return picture.clean[None, :, :height, :width].to(device).float() / 255
 
 

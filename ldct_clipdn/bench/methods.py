@@ -268,6 +268,11 @@ def _python_method(place: str, device: torch.device) -> Method:
         ) from error
     # a class makes the denoiser, anything else is one
     denoise = thing() if isinstance(thing, type) else thing
+    if not callable(denoise):
+        raise ConfigError(
+            f"python:{place} is no denoiser: it cannot be called",
+            remedy="Name a function, or a class without arguments, of noisy pictures [B, 3, H, W]",
+        )
     return from_callable(name, denoise, device=device)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -15,9 +16,10 @@ import torch
 
 import ldct_clipdn
 from ldct_clipdn.core.noise import PUBLISHED_SEED
+from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.errors import ConfigError, WriteError
 
-__all__ = ["Key", "Results", "Row", "versions"]
+__all__ = ["Key", "Results", "Row", "file_stem", "make_folder", "versions", "write_text"]
 
 SCORES_FILE: Final = "scores.csv"
 SETTINGS_FILE: Final = "run.json"
@@ -194,13 +196,65 @@ class Results:
             "versions": versions(),
             "device": device,
         }
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / SETTINGS_FILE).write_text(
-                json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8"
-            )
-        except OSError as error:
-            raise WriteError(f"cannot be written ({error.strerror})", path=self.folder) from error
+        make_folder(self.folder)
+        write_text(self.folder / SETTINGS_FILE, json.dumps(record, indent=2, default=str) + "\n")
+
+
+def file_stem(name: str) -> str:
+    """Make a file's name of any name.
+
+    Parameters
+    ----------
+    name
+        Of a picture, set, noise or network.
+
+    Returns
+    -------
+    str
+        Letters, digits, dots and underscores.
+    """
+    return re.sub(r"[^\w.]+", "_", name)
+
+
+def make_folder(folder: Path) -> None:
+    """Make an output folder, before anything is computed for it.
+
+    Parameters
+    ----------
+    folder
+        Made with its parents; may be there already.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"cannot be written ({error.strerror})", path=folder) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a result, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is there.
+    text
+        What it holds.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
+    try:
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WriteError(f"cannot be written ({system_words(error)})", path=path) from error
 
 
 def versions() -> dict[str, str]:

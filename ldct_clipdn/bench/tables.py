@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ldct_clipdn.bench.published import SOURCE, Published
-from ldct_clipdn.bench.results import Row
+from ldct_clipdn.bench.results import Row, write_text
+from ldct_clipdn.data.natural import published_size
 
 __all__ = ["Cell", "Table", "make_table", "write_table"]
 
@@ -95,7 +96,7 @@ class Table:
             cells, printed = self.measured[place], self.published.get(place, {})
             lines.append(
                 [
-                    *(place[0] or "-", place[1], str(max(cell.images for cell in cells.values()))),
+                    *(place[0] or "-", place[1], _counts(cells.values())),
                     *(_score(cells.get(name)) for name in self.methods),
                     *(_score(printed.get(name)) for name in self.printed),
                     *(_difference(cells.get(a), printed.get(b)) for a, b in differing),
@@ -138,6 +139,7 @@ class Table:
         notes = ["PSNR in dB / SSIM, means over the set."]
         if self.printed:
             notes.append(f"[paper]: {SOURCE}.")
+        notes += self._not_comparable()
         notes += [
             f"{MISPRINT} {name}, {place[1]}, {place[0]}: {one.remark}."
             for place in self.places
@@ -145,6 +147,25 @@ class Table:
             if one.remark
         ]
         return "\n\n".join(notes) + "\n"
+
+    def _not_comparable(self) -> list[str]:
+        """Say which sets are not those that the printed figures are of."""
+        notes = []
+        for name in dict.fromkeys(name for _, name in self.places):
+            most = max(
+                cell.images
+                for place, cells in self.measured.items()
+                if place[1] == name
+                for cell in cells.values()
+            )
+            expected = published_size(_whole_set(name))
+            cropped = name != _whole_set(name)
+            if expected is not None and (most != expected or cropped):
+                part = "the middle of " if cropped else ""
+                notes.append(
+                    f"{name}: {part}{most} of {expected} pictures; the printed figures are of all."
+                )
+        return notes
 
 
 def make_table(
@@ -206,7 +227,7 @@ def write_table(table: Table, folder: Path) -> list[Path]:
     """
     written = [folder / "table.md", folder / "table.csv"]
     for path, text in zip(written, (table.to_markdown(), table.to_csv()), strict=True):
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return written
 
 
@@ -217,6 +238,12 @@ def _mean(rows: Sequence[Row]) -> Cell:
         len(rows),
         rows[0].setting,
     )
+
+
+def _counts(cells: Iterable[Cell]) -> str:
+    """Give how many pictures; from fewest to most where a method has not seen all."""
+    counts = sorted({cell.images for cell in cells})
+    return " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
 
 
 def _whole_set(name: str) -> str:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.cli.options import add_command, at_least, print_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from ldct_clipdn.bench.features import FeatureNet
 
 __all__ = ["add_parser", "run"]
 
@@ -40,9 +47,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--tsne", action="store_true", help="draw t-SNE of F1 to F4 too")
     parser.add_argument(
-        "--copies", type=int, default=20, metavar="N", help="for t-SNE, noisy copies"
+        "--copies", type=at_least(2), default=20, metavar="N", help="for t-SNE, noisy copies"
     )
-    parser.add_argument("--crop", type=int, metavar="N", help="keep N x N pixels of the middle")
+    parser.add_argument(
+        "--crop", type=at_least(32), metavar="N", help="keep N x N pixels of the middle"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of noise and control")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
@@ -60,34 +69,54 @@ def run(args: argparse.Namespace) -> int:
     int
         0.
     """
-    from ldct_clipdn.bench import features
+    from ldct_clipdn.bench import feature_figures, features
     from ldct_clipdn.bench.experiment import read_pictures
+    from ldct_clipdn.bench.results import file_stem, make_folder
     from ldct_clipdn.inference.engine import pick_device
 
     device = pick_device(args.device)
-    nets = [net for text in args.encoder for net in features.open_encoder(text, device, args.seed)]
-    nets = list({net.name: net for net in nets}.values())
+    nets = features.open_encoders(args.encoder, device, args.seed)
     pictures = read_pictures(args.pictures, args.crop)
     levels = features.GAUSSIAN_LEVELS if args.noise == "gaussian" else features.POISSON_LEVELS
+    make_folder(args.out)
     found = features.measure_similarity(nets, pictures, levels, device=device, seed=args.seed)
-    args.out.mkdir(parents=True, exist_ok=True)
-    written = [args.out / f"similarity_{args.noise}.{ending}" for ending in ("csv", "png")]
-    features.write_similarity(found, written[0])
+    table, figure = (args.out / f"similarity_{args.noise}.{ending}" for ending in ("csv", "png"))
+    features.write_similarity(found, table)
     scale = ", level on the 0..255 scale" if args.noise == "gaussian" else ""
     title = f"Clean against noisy features, {args.noise} noise{scale}"
-    features.draw_similarity(found, written[1], title)
-    if args.tsne:
-        for net in nets:
-            points = features.embed_features(
-                net, pictures, (levels[0], levels[-1]), device=device, copies=args.copies,
-                seed=args.seed,
-            )  # fmt: skip
-            written.append(args.out / f"tsne_{net.name.replace(', ', '_')}.png")
-            names = [picture.name for picture in pictures]
-            features.draw_embedding(points, names, written[-1], f"t-SNE of features, {net.name}")
+    feature_figures.draw_similarity(found, figure, title)
+    written = [table, figure, _write_record(args, nets, device)]
+    for net in nets if args.tsne else []:
+        points = features.embed_features(
+            net, pictures, (levels[0], levels[-1]), device=device, copies=args.copies,
+            seed=args.seed,
+        )  # fmt: skip
+        written.append(args.out / f"tsne_{args.noise}_{file_stem(net.name)}.png")
+        names = [picture.name for picture in pictures]
+        title = f"t-SNE of features, {net.name}"
+        feature_figures.draw_embedding(points, names, written[-1], title)
     if args.json:
-        encoders = {net.name: net.source for net in nets}
-        print_json({"files": written, "encoders": encoders})
+        print_json({"files": written, "encoders": {net.name: net.source for net in nets}})
     else:
         print("\n".join(str(path) for path in written))
     return 0
+
+
+def _write_record(
+    args: argparse.Namespace, nets: Sequence[FeatureNet], device: torch.device
+) -> Path:
+    """Write down how the points were measured."""
+    from ldct_clipdn.bench.experiment import device_name
+    from ldct_clipdn.bench.results import versions, write_text
+
+    path: Path = args.out / f"similarity_{args.noise}.json"
+    record = {
+        "encoders": {net.name: net.source for net in nets},
+        "pictures": [str(picture) for picture in args.pictures],
+        "crop": args.crop,
+        "seed": args.seed,
+        "versions": versions(),
+        "device": device_name(device),
+    }
+    write_text(path, json.dumps(record, indent=2) + "\n")
+    return path

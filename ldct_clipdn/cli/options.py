@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 
-__all__ = ["add_command", "print_json"]
+__all__ = ["add_command", "at_least", "print_json"]
 
 
 def add_command(
@@ -44,6 +44,32 @@ def add_command(
     noise.add_argument("-v", "--verbose", action="store_true", help="say more")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Make the type of an option that is a whole number.
+
+    Parameters
+    ----------
+    least
+        The smallest that is taken.
+
+    Returns
+    -------
+    callable
+        For `add_argument(type=...)`; refuses anything else in one line.
+    """
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} up")
+        return value
+
+    return number
 
 
 def print_json(result: Mapping[str, object]) -> None:

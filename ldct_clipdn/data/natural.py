@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ldct_clipdn.core.words import counted
 from ldct_clipdn.errors import DataError, DecodeError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "centre_crop",
     "find_images",
     "find_pairs",
+    "published_size",
     "read_rgb",
     "set_name",
 ]
@@ -130,6 +132,22 @@ def set_name(folder: Path) -> str:
     )
 
 
+def published_size(name: str) -> int | None:
+    """Give how many pictures or pairs the paper's set has.
+
+    Parameters
+    ----------
+    name
+        As `set_name` gives it.
+
+    Returns
+    -------
+    int or None
+        None where the set is not the paper's, or its size is not published.
+    """
+    return _KNOWN[name].size or None if name in _KNOWN else None
+
+
 def find_images(folder: Path) -> ImageSet:
     """Find the pictures that lie directly in a folder.
 
@@ -146,9 +164,10 @@ def find_images(folder: Path) -> ImageSet:
     Raises
     ------
     DataError
-        When there is no picture.
+        When there is no picture, or no such folder.
     """
-    paths = tuple(_pictures(folder.iterdir() if folder.is_dir() else ()))
+    _require_folder(folder)
+    paths = tuple(_pictures(folder.iterdir()))
     if not paths:
         raise DataError(
             "no picture here", path=folder, remedy=f"Give a folder of {', '.join(SUFFIXES)} files"
@@ -177,10 +196,11 @@ def find_pairs(folder: Path) -> PairSet:
     Raises
     ------
     DataError
-        When there is no pair, or a picture without its other half.
+        When there is no pair or no such folder, or a picture without its other half.
     """
+    _require_folder(folder)
     halves: dict[str, dict[Role, Path]] = defaultdict(dict)
-    for path in _pictures(folder.rglob("*") if folder.is_dir() else ()):
+    for path in _pictures(folder.rglob("*")):
         role, name = _role_and_name(path.relative_to(folder))
         if role is None:
             logger.info("%s is neither a noisy nor a clean picture and is left out", path)
@@ -195,7 +215,7 @@ def find_pairs(folder: Path) -> PairSet:
     alone = sorted(str(path) for both in halves.values() if len(both) < 2 for path in both.values())
     if alone or not halves:
         raise DataError(
-            f"{len(alone)} pictures have no other half, {alone[0]} for one"
+            f"{counted(len(alone), 'picture')} without the other half, such as {alone[0]}"
             if alone
             else "no pair of a noisy and a clean picture here",
             path=folder,
@@ -264,6 +284,15 @@ def centre_crop(image: Tensor, side: int) -> Tensor:
     return image[..., top : top + side, left : left + side]
 
 
+def _require_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise DataError(
+            "this is a file, not a folder" if folder.exists() else "there is no such folder",
+            path=folder,
+            remedy="Give the folder that holds the pictures",
+        )
+
+
 def _pictures(paths: Iterable[Path]) -> list[Path]:
     return sorted(
         path
@@ -292,8 +321,8 @@ def _role_of(words: list[str]) -> Role | None:
 
 
 def _warn_of_count(name: str, count: int, folder: Path) -> None:
-    expected = _KNOWN[name].size if name in _KNOWN else 0
-    if expected and count != expected:
+    expected = published_size(name)
+    if expected is not None and count != expected:
         logger.warning(
             "%s: %s has %d pictures, not %d: no figure of it is comparable",
             folder,

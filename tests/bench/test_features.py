@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from ldct_clipdn.bench.features import (
     GAUSSIAN_LEVELS,
     embed_features,
     measure_similarity,
-    open_encoder,
+    open_encoders,
 )
 from ldct_clipdn.bench.peers import build_peer
 from ldct_clipdn.cli.main import main
@@ -33,7 +34,7 @@ def picture(seed: int = 0, side: int = 70) -> Picture:
 
 
 def test_measured_points_are_those_of_the_features():
-    (net,) = open_encoder("tiny=random", CPU)
+    (net,) = open_encoders(["tiny=random"], CPU)
     noise = Noise("gaussian", 51)
     found = measure_similarity([net], [picture()], [noise], device=CPU, seed=4)
     assert len(found) == 5 * 3  # F1 to F5, three measures
@@ -49,7 +50,7 @@ def test_measured_points_are_those_of_the_features():
 def test_imagenet_encoder_gives_the_figures_of_its_readme():
     # data/weights/README.md, std 0.1 and 0.3: its six pictures are not named, nor are its draws
     weights = folder("weights") / "imagenet_resnet50v2_stem_to_stage3.safetensors"
-    net, control = open_encoder(f"ImageNet-RN50v2={weights}", CPU)
+    net, control = open_encoders([f"ImageNet-RN50v2={weights}"], CPU)
     paths = find_images(folder("natural/CBSD68")).paths[::23]
     pictures = [Picture(path.stem, centre_crop(read_rgb(path), 192)) for path in paths]
     levels = [GAUSSIAN_LEVELS[0], GAUSSIAN_LEVELS[2]]
@@ -71,7 +72,7 @@ def test_imagenet_encoder_gives_the_figures_of_its_readme():
 
 
 def test_embedding_keeps_equal_pictures_together():
-    (net,) = open_encoder("tiny=random", CPU)
+    (net,) = open_encoders(["tiny=random"], CPU)
     points = embed_features(
         net, [picture(0, 32), picture(9, 32)], [Noise("gaussian", 2)], device=CPU, copies=8
     )
@@ -86,7 +87,7 @@ def test_restormers_encoder_joins(tmp_path):
     torch.save(
         {"network": network.state_dict(), "config": network.config.to_dict()}, tmp_path / "best.pt"
     )
-    trained, control = open_encoder(f"restormer={tmp_path / 'best.pt'}", CPU)
+    trained, control = open_encoders([f"restormer={tmp_path / 'best.pt'}"], CPU)
     with torch.no_grad():
         shapes = [tuple(one.shape[1:]) for one in trained.features(torch.rand(1, 3, 32, 32))]
         assert shapes == [(8, 32, 32), (16, 16, 16), (32, 8, 8), (64, 4, 4)]
@@ -101,16 +102,55 @@ def test_figures_and_table_from_the_command_line(tmp_path, capsys):
     )  # fmt: skip
     assert code == 0
     written = capsys.readouterr().out.split()
-    assert len(written) == 3
+    assert len(written) == 4
+    record = json.loads((tmp_path / "out/similarity_poisson.json").read_text())
+    assert record["encoders"] == {"tiny, random": "random"}
+    assert {"torch", "numpy"} <= set(record["versions"])
     rows = list(csv.DictReader((tmp_path / "out/similarity_poisson.csv").read_text().splitlines()))
     assert len(rows) == 2 * 5 * 5 * 3
-    for path in written[1:]:
+    for path in (one for one in written if one.endswith(".png")):
         with Image.open(path) as image:
             assert np.asarray(image).std() > 5  # something is drawn
 
 
+def test_weights_of_one_layout_are_told_apart_and_share_a_control(tmp_path):
+    for seed in (1, 2):
+        network = build_peer("restormer", width=8)
+        state = {name: value + seed for name, value in network.state_dict().items()}
+        torch.save({"network": state, "config": network.config.to_dict()}, tmp_path / f"{seed}.pt")
+    files = [tmp_path / "1.pt", tmp_path / "2.pt"]
+    nets = open_encoders([f"restormer={file}" for file in files], CPU)
+    assert [net.name for net in nets] == [
+        f"Restormer, {files[0]}", "Restormer, random", f"Restormer, {files[1]}"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sizes", "extra", "message"),
+    [
+        ([(64, 64), (64, 96)], ["--tsne", "--copies", "2"], "of one size, these have 64 x 64, 64"),
+        ([(31, 64)], [], "of 32 x 32 pixels or more"),
+    ],
+)
+def test_pictures_that_do_not_do_are_refused(tmp_path, capsys, sizes, extra, message):
+    pictures = [
+        save_pictures(tmp_path / f"in{k}", 1, *size) / "p0.png" for k, size in enumerate(sizes)
+    ]
+    out = ["--out", str(tmp_path / "out")]
+    assert main(["features", *map(str, pictures), "--encoder", "tiny=random", *out, *extra]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_an_output_folder_that_cannot_be_is_told_at_once(tmp_path, capsys):
+    picture = save_pictures(tmp_path / "in", 1, 64, 64) / "p0.png"
+    (tmp_path / "file").touch()
+    arguments = ["--encoder", "tiny=random", "--out", str(tmp_path / "file")]
+    assert main(["features", str(picture), *arguments]) == 1
+    assert "file: cannot be written" in capsys.readouterr().err
+
+
 def test_unknown_encoders_are_refused():
     with pytest.raises(ConfigError, match="'RN51=x' names no encoder"):
-        open_encoder("RN51=x", CPU)
+        open_encoders(["RN51=x"], CPU)
     with pytest.raises(ConfigError, match="'RN50' names no encoder with weights"):
-        open_encoder("RN50", CPU)
+        open_encoders(["RN50"], CPU)

@@ -108,11 +108,31 @@ def test_peak_memory_of_a_network_is_of_the_order_of_its_layers():
 def test_efficiency_from_the_command_line(tmp_path, capsys, monkeypatch):
     few = {"DnCNN": build_peer("dncnn", width=8)}
     monkeypatch.setattr("ldct_clipdn.bench.efficiency.known_networks", lambda: dict(few))
-    assert main(["benchmark", "efficiency", "--side", "16", "--out", str(tmp_path / "t.md")]) == 0
+    assert (
+        main(
+            [
+                "benchmark",
+                "efficiency",
+                "--side",
+                "32",
+                "--repeats",
+                "2",
+                "--out",
+                str(tmp_path / "new/t.md"),
+            ]
+        )
+        == 0
+    )
     assert "| 0.67 | 176.1 | 0.034 |" in capsys.readouterr().out
-    assert "3 x 16 x 16" in (tmp_path / "t.md").read_text()
-    assert main(["benchmark", "efficiency", "--side", "16", "--json"]) == 0
+    text = (tmp_path / "new/t.md").read_text()
+    assert "3 x 32 x 32" in text
+    assert f"torch {torch.__version__}; median of 2 runs" in text
+    assert main(["benchmark", "efficiency", "--side", "32", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["networks"][0]["network"] == "DnCNN"
+    (tmp_path / "file").touch()
+    refused = ["benchmark", "efficiency", "--out", str(tmp_path / "file" / "t.md"), "--side", "32"]
+    assert main(refused) == 1
+    assert "cannot be written" in capsys.readouterr().err
     assert main(["benchmark", "efficiency", "--network", "unet"]) == 2
     assert "no network is named 'unet'" in capsys.readouterr().err
 

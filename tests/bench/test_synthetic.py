@@ -70,6 +70,25 @@ def test_table_holds_means_and_the_printed_figures(tmp_path):
     assert {row["source"] for row in by_source} == {"measured", "paper"}
 
 
+def test_part_of_a_set_is_said_to_be_no_such_set(tmp_path):
+    kodak = save_pictures(tmp_path / "Kodak24", 3)
+    out, noises = tmp_path / "out", NOISES[:1]
+    methods = [make_method("noisy", CPU), from_callable("mine", Counting())]
+    run_synthetic([image_set(kodak, limit=1)], methods, out, RunSettings(CPU), noises=noises)
+    table = run_synthetic(
+        [image_set(kodak, limit=2)], methods[1:], out, RunSettings(CPU), noises=noises, resume=True
+    )
+    text = table.to_markdown()
+    assert "| gaussian:50 | Kodak24 | 1 to 2 |" in text
+    assert "Kodak24: 2 of 24 pictures; the printed figures are of all." in text
+    whole = run_synthetic(
+        [image_set(save_pictures(tmp_path / "McM", 18), crop=24)], methods[:1], tmp_path / "whole",
+        RunSettings(CPU), noises=noises,
+    )  # fmt: skip
+    note = "McMaster (crop 24): the middle of 18 of 18 pictures; the printed figures are of all."
+    assert note in whole.to_markdown()
+
+
 def test_misprints_carry_a_dagger(tmp_path):
     one = image_set(save_pictures(tmp_path / "Kodak24", 1))
     table = run_synthetic(

@@ -49,6 +49,7 @@ def test_json_and_resume(pictures, tmp_path, capsys):
         (["--method", "tv"], "other pictures than the test's"),
         (["--weights", "absent.safetensors"], r"absent.safetensors"),
         (["--device", "cuda:99"], "cuda:99"),
+        (["--method", "python:math:pi"], "cannot be called"),
     ],
 )
 def test_bad_input_is_one_line(pictures, tmp_path, capsys, extra, message):
@@ -59,6 +60,37 @@ def test_bad_input_is_one_line(pictures, tmp_path, capsys, extra, message):
     assert code != 0
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--limit", "0"), ("--crop", "-4"), ("--batch-size", "0"), ("--strips", "-1"),
+     ("--limit", "two")],
+)  # fmt: skip
+def test_counts_that_are_none_are_bad_usage(pictures, tmp_path, capsys, option):
+    with pytest.raises(SystemExit) as stop:
+        main(["benchmark", "synthetic", str(pictures), "--out", str(tmp_path / "o"), *option])
+    assert stop.value.code == 2
+    assert f"argument {option[0]}: {option[1]!r} is no whole number" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_missing_folders_and_equal_sets(pictures, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "o"), "-q"]
+    (tmp_path / "file").touch()
+    for table in ("synthetic", "real", "derain"):
+        assert main(["benchmark", table, str(tmp_path / "none"), *out]) == 1
+        assert "there is no such folder" in capsys.readouterr().err
+        assert main(["benchmark", table, str(tmp_path / "file"), *out]) == 1
+        assert "this is a file" in capsys.readouterr().err
+    other = save_pictures(tmp_path / "copy" / "Kodak24", 1)
+    assert main(["benchmark", "synthetic", str(pictures), str(other), *out]) == 2
+    assert "two sets have one name among Kodak24, Kodak24" in capsys.readouterr().err
+
+
+def test_variants_for_machines(capsys):
+    assert main(["benchmark", "ablation", "--list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["moco"]["weights"] == "moco"
 
 
 def test_help_loads_no_torch():

@@ -44,8 +44,11 @@ def test_images_of_one_folder(tmp_path, caplog):
         found = find_images(tmp_path / "Kodak24")
     assert [path.name for path in found.paths] == ["a.jpg", "b.PNG"]
     assert "2 pictures, not 24" in caplog.text
-    with pytest.raises(DataError, match="no picture here"):
+    with pytest.raises(DataError, match="no such folder"):
         find_images(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no picture here"):
+        find_images(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
@@ -76,10 +79,13 @@ def test_pictures_of_others_are_left_out(tmp_path):
 def test_a_half_alone_is_named(tmp_path):
     for name in ("a_real", "a_mean", "b_real"):
         save(tmp_path / f"CC/{name}.png")
-    with pytest.raises(DataError, match=r"1 pictures have no other half, .*b_real\.png"):
+    with pytest.raises(DataError, match=r"1 picture without the other half, such as .*b_real\.png"):
         find_pairs(tmp_path / "CC")
-    with pytest.raises(DataError, match="no pair of a noisy and a clean"):
+    with pytest.raises(DataError, match="no such folder"):
         find_pairs(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no pair of a noisy and a clean"):
+        find_pairs(tmp_path / "empty")
 
 
 def test_two_of_one_name_are_refused(tmp_path):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.cli.benchmark.pictures import (
     add_noise_option,
@@ -14,7 +15,10 @@ from ldct_clipdn.cli.benchmark.pictures import (
     progress_bar,
     settings_of,
 )
-from ldct_clipdn.cli.options import add_command
+from ldct_clipdn.cli.options import add_command, print_json
+
+if TYPE_CHECKING:
+    from ldct_clipdn.bench.ablation import Variant
 
 __all__ = ["add_parser", "run"]
 
@@ -72,10 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from ldct_clipdn.errors import ConfigError
 
     if args.list:
-        for name, variant in VARIANTS.items():
-            weights = variant.weights or "none"
-            print(f"{name:<18} {variant.what}; encoder weights: {weights}")
-        print(HOW_TO_TRAIN)
+        _print_variants(VARIANTS, as_json=args.json)
         return 0
     if not args.sets or args.runs is None or args.out is None:
         raise ConfigError("SET, --runs and --out are needed", remedy="Give them, or --list")
@@ -92,3 +93,13 @@ def run(args: argparse.Namespace) -> int:
         )
     print_table(table, args)
     return 0
+
+
+def _print_variants(variants: Mapping[str, Variant], *, as_json: bool) -> None:
+    about = {name: (one.what, one.weights or "none") for name, one in variants.items()}
+    if as_json:
+        print_json({name: {"what": what, "weights": used} for name, (what, used) in about.items()})
+        return
+    for name, (what, weights) in about.items():
+        print(f"{name:<18} {what}; encoder weights: {weights}")
+    print(HOW_TO_TRAIN)

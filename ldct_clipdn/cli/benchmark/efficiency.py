@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.cli.benchmark.pictures import progress_bar
+from ldct_clipdn.cli.options import add_command, at_least, print_json
 
 __all__ = ["add_parser", "run"]
 
@@ -25,9 +26,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """
     parser = add_command(subparsers, "efficiency", run, "cost of the networks", DESCRIPTION)
     parser.add_argument("--network", action="append", metavar="NAME", help="only this one")
-    parser.add_argument("--side", type=int, default=512, metavar="N", help="image of N x N pixels")
+    parser.add_argument(
+        "--side", type=at_least(32), default=512, metavar="N", help="image of N x N pixels"
+    )
+    parser.add_argument(
+        "--repeats", type=at_least(1), default=10, metavar="N", help="runs whose median is taken"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table here too")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table (Markdown) too")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         to_json,
     )
     from ldct_clipdn.bench.experiment import device_name
+    from ldct_clipdn.bench.results import make_folder, versions, write_text
     from ldct_clipdn.errors import ConfigError
     from ldct_clipdn.inference.engine import pick_device
 
@@ -65,12 +72,20 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"no network is named {unknown[0]!r}", remedy=f"Give one of: {'; '.join(networks)}"
         )
-    rows = [measure_efficiency(name, networks.pop(name), device, side=args.side) for name in chosen]
-    table = efficiency_table(rows, device_name(device), args.side)
     if args.out is not None:
-        args.out.write_text(table, encoding="utf-8")
+        make_folder(args.out.parent)
+    size = {"side": args.side, "repeats": args.repeats}
+    rows = []
+    with progress_bar(args, unit=" networks") as progress:
+        for done, name in enumerate(chosen, start=1):
+            progress(done - 1, len(chosen), name)
+            rows.append(measure_efficiency(name, networks.pop(name), device, **size))
+    table = efficiency_table(rows, device_name(device), **size)
+    if args.out is not None:
+        write_text(args.out, table)
     if args.json:
-        print_json({"device": device_name(device), "networks": to_json(rows)})
+        about = {"device": device_name(device), "versions": versions(), **size}
+        print_json({**about, "networks": to_json(rows)})
     else:
         print(table)
     return 0

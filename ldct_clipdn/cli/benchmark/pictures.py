@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ldct_clipdn.cli.options import print_json
+from ldct_clipdn.cli.options import at_least, print_json
 
 if TYPE_CHECKING:
     import torch
@@ -74,11 +74,22 @@ def add_run_options(parser: argparse.ArgumentParser, *, sets: Literal["+", "*"] 
     parser.add_argument(
         "--out", required=sets == "+", type=Path, metavar="DIR", help="output folder"
     )
-    parser.add_argument("--crop", type=int, metavar="N", help="keep N x N pixels of the middle")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N pictures of a set")
-    parser.add_argument("--strips", type=int, default=0, metavar="N", help="draw N strips per row")
+    some = at_least(1)
+    parser.add_argument("--crop", type=some, metavar="N", help="keep N x N pixels of the middle")
+    parser.add_argument(
+        "--limit", type=some, metavar="N", help="only a set's first N pictures, by name"
+    )
+    parser.add_argument(
+        "--strips",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="draw comparison strips of the first N pictures of each set under each noise",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="pictures at once")
+    parser.add_argument(
+        "--batch-size", type=some, default=8, metavar="N", help="pictures of one size at once"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with what is in DIR")
 
 
