@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ldct_clipdn.batch.hold import hold_folder
 from ldct_clipdn.batch.plan import check_folders, plan_run
 from ldct_clipdn.ct.kernel import KERNELS
 from ldct_clipdn.ct.lowdose import simulate_low_dose
@@ -24,6 +25,7 @@ from ldct_clipdn.io.scan import Result
 from ldct_clipdn.io.simulated import SimulationRecipe, write_simulated
 
 if TYPE_CHECKING:
+    from ldct_clipdn.batch.plan import Job
     from ldct_clipdn.io.scan import Scan
 
 __all__ = ["SimulatedSeries", "simulate_study"]
@@ -89,26 +91,29 @@ def simulate_study(
     ------
     ConfigError
         When source, target, dose or kernel cannot be used.
+    WriteError
+        When another run holds the target, or it cannot be written.
     """
     _check(recipe)
     source, target = Path(source), Path(target)
     check_folders(source, target)
-    time = datetime.now().astimezone()
-    target.mkdir(parents=True, exist_ok=True)
-    records = []
-    for job in plan_run(find_series(source)).jobs:
-        scan = job.scan
-        try:
-            folder = write_simulated(
-                scan, _results(scan, recipe), target, recipe, time=time, number=job.number
-            )
-        except LdctError as error:
-            logger.debug("series %s failed", scan.source_uid, exc_info=True)
-            failed = SimulatedSeries(scan.source_uid, "", len(scan.instances), error.reason)
-            records.append(failed)
-        else:
-            records.append(SimulatedSeries(scan.source_uid, folder.name, len(scan.instances)))
-    return records
+    with hold_folder(target):
+        time = datetime.now().astimezone()
+        jobs = plan_run(find_series(source)).jobs
+        return [_simulate(job, target, recipe, time) for job in jobs]
+
+
+def _simulate(job: Job, target: Path, recipe: SimulationRecipe, time: datetime) -> SimulatedSeries:
+    """Simulate one series; what goes wrong with it stops no other."""
+    scan = job.scan
+    try:
+        folder = write_simulated(
+            scan, _results(scan, recipe), target, recipe, time=time, number=job.number
+        )
+    except LdctError as error:
+        logger.debug("series %s failed", scan.source_uid, exc_info=True)
+        return SimulatedSeries(scan.source_uid, "", len(scan.instances), error.reason)
+    return SimulatedSeries(scan.source_uid, folder.name, len(scan.instances))
 
 
 def _check(recipe: SimulationRecipe) -> None:

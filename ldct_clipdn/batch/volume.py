@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
+import unicodedata
 from collections.abc import Callable, Generator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from ldct_clipdn.errors import ReadError, WriteError
 from ldct_clipdn.io.scan import Unused
 from ldct_clipdn.io.uids import file_digest
 from ldct_clipdn.io.volume_write import denoised_name, write_volume_like
-from ldct_clipdn.io.volumes import data_files, is_volume, open_volume, stem_and_suffix
+from ldct_clipdn.io.volumes import DETACHED, data_files, is_volume, open_volume, stem_and_suffix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,17 +103,21 @@ def plan_volumes(
     tuple of Unused
         All other files.
     """
-    jobs: dict[str, VolumeJob] = {}
+    jobs: dict[tuple[str, bool | str], VolumeJob] = {}
     others: dict[Path, Unused] = {one.path: one for one in unused}
     for path in [one.path for one in unused if is_volume(one.path) and one.path.is_file()]:
         job = _look_at(path, admit)
-        if isinstance(job, VolumeJob) and job.name in jobs:
-            reason = f"{job.name} is the name of another volume's result: denoise them apart"
+        place = _place(path)
+        if isinstance(job, VolumeJob) and place in jobs:
+            reason = (
+                f"its result would have the name of that of {jobs[place].volume.path.name}, in "
+                "another folder or but for case: denoise them apart"
+            )
             job = Unused(path, "failed", reason)
         if isinstance(job, Unused):
             others[path] = job
         else:
-            jobs[job.name] = job
+            jobs[place] = job
             del others[path]
             for file in others.keys() & set(job.files[1:]):
                 others[file] = Unused(file, "skipped", f"holds the pixels of {path.name}")
@@ -156,6 +161,16 @@ def denoise_volume(job: VolumeJob, setting: Setting, report: Callable[[int], Non
     return Outcome(record, (InputRecord(record.source_uid, outcome, reason),))
 
 
+def _place(path: Path) -> tuple[str, bool | str]:
+    """Name what no two results may share.
+
+    File names but for case and the coding of accents, which macOS takes for the same; and of
+    headers with detached pixels the stem, since the pixels of all have one suffix.
+    """
+    stem, suffix = stem_and_suffix(path)
+    return unicodedata.normalize("NFC", stem).casefold(), suffix in DETACHED or suffix
+
+
 def _look_at(path: Path, admit: Set[str]) -> VolumeJob | Unused:
     if stem_and_suffix(path)[0].endswith(OWN) and "own" not in admit:
         return Unused(path, "skipped", "our own result, by its name")
@@ -175,9 +190,10 @@ def _denoise(
     made_of = {"recipe": recipe.canonical(), "source": _digest(job.files)}
     note = setting.target / f".{job.name}.json"
     kept = _read(note)
-    if final.exists():
-        if kept | made_of == kept and kept.get("result") == _digest(data_files(final)):
-            return _look_again(job, open_volume(final), setting, kept)
+    is_ours = final.exists() and kept | made_of == kept
+    if is_ours and kept.get("result") == _digest(data_files(final)):
+        return _look_again(job, open_volume(final), setting, kept)
+    if final.exists() or _is_taken(final):
         raise WriteError(
             "there is another result under this name", path=final, remedy="Move it away"
         )
@@ -197,6 +213,13 @@ def _denoise(
         shutil.rmtree(hidden, ignore_errors=True)
     _show(job, setting, watch, quality)
     return quality.to_dict()
+
+
+def _is_taken(final: Path) -> bool:
+    """Say whether another header lies there whose pixels this result would overwrite."""
+    stem, suffix = stem_and_suffix(final)
+    headers = (final.with_name(f"{stem}{one}") for one in DETACHED if suffix in DETACHED)
+    return any(one.exists() for one in headers)
 
 
 def _look_again(

@@ -77,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
         print_json({"series": [one.to_dict() for one in records]})
     for one in [] if args.json else records:
         where = args.target / one.simulated_uid if one.simulated_uid else f"failed: {one.reason}"
-        print(f"..{one.source_uid[-10:]}  {one.slices:>5} slices  {where}")
+        slices = f"{one.slices:>5} slice{'s' if one.slices > 1 else ' '}"
+        print(f"..{one.source_uid[-10:]}  {slices}  {where}")
     if not records:
         print("There is no CT series to simulate.", file=sys.stderr)
         return EXIT_NOTHING

@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from builders import edit, make_enhanced, make_series
 
+from ldct_clipdn.batch.hold import hold_folder
 from ldct_clipdn.batch.simulate import simulate_study
 from ldct_clipdn.cli.main import main
 from ldct_clipdn.errors import ConfigError
@@ -134,6 +135,23 @@ def test_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main([*given, "--dose", "0.5", "--photons", "few"]) == 2
     (tmp_path / "empty").mkdir()
     assert main(["simulate", str(tmp_path / "empty"), str(tmp_path / "o"), "--dose", "0.5"]) == 3
+
+
+def test_one_run_at_a_time_has_the_folder(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["simulate", str(source), str(tmp_path / "out"), "--dose", "0.25"]
+    words += ["--photons", "1e5", "--kernel", "standard"]
+    with hold_folder(tmp_path / "out"):
+        assert main(words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "another run is writing into this folder" in line
+    assert not list((tmp_path / "out").iterdir())
+    assert main(words) == 0
+    assert len(list((tmp_path / "out").iterdir())) == 1
+    (tmp_path / "file").write_bytes(b"")
+    assert main([*words[:2], str(tmp_path / "file"), *words[3:]]) == 1
+    assert "output folder cannot be used" in capsys.readouterr().err
 
 
 def test_enhanced_ct_is_refused_and_stops_no_other(source: Path, tmp_path: Path) -> None:

@@ -150,6 +150,52 @@ def test_what_cannot_be_denoised_is_said(tmp_path: Path, caplog: pytest.LogCaptu
     np.testing.assert_array_equal(read(tmp_path / "out" / "positive_denoised.mha"), hu() + 1200)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("a/v.nii", "b/v.nii"),
+        ("a/Skull.nii", "b/skull.nii"),
+        ("a/Sch\u00e4del.mha", "b/Scha\u0308del.mha"),
+        ("a/v.mhd", "b/v.nhdr"),
+    ],
+)
+def test_no_result_takes_the_place_of_another(tmp_path: Path, first: str, second: str) -> None:
+    """Nor would where names differ in case alone, and headers of two kinds name one pixel file."""
+    write(tmp_path / "in" / first, hu())
+    write(tmp_path / "in" / second, hu(1))
+    manifest = denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY)
+    assert manifest.exit_code == 1
+    outcomes = {one.path: one for one in manifest.inputs}
+    assert outcomes[first].outcome == "denoised"
+    assert outcomes[second].outcome == "failed"
+    assert "denoise them apart" in outcomes[second].reason
+    (record,) = manifest.series
+    np.testing.assert_array_equal(read(tmp_path / "out" / record.derived_uid), hu())
+
+
+def test_pixels_of_an_earlier_result_are_not_overwritten(tmp_path: Path) -> None:
+    for name, seed in (("v.mhd", 0), ("v.nhdr", 1)):
+        write(tmp_path / name[2:] / name, hu(seed))
+    denoise_study(tmp_path / "mhd", tmp_path / "out", IDENTITY)
+    other = denoise_study(tmp_path / "nhdr", tmp_path / "out", IDENTITY)
+    assert "there is another result under this name" in [one.reason for one in other.inputs]
+    np.testing.assert_array_equal(read(tmp_path / "out" / "v_denoised.mhd"), hu())
+
+
+def test_what_is_no_number_is_measured_as_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = hu()
+    values[:, :, :20] = np.nan
+    monkeypatch.setattr(IdentityBackend, "__call__", lambda _, batch: batch + (batch < 0.1) * 0.1)
+    source = write(tmp_path / "v.nii", values, "float32")
+    nibabel.save(nibabel.Nifti1Image(values.T, np.diag([-1, -1, 1, 1])), source)
+    (record,) = denoise_study(source, tmp_path / "out", IDENTITY).series
+    changed = np.abs(read(tmp_path / "out" / "v_denoised.nii") - values)
+    assert record.quality["largest_change_hu"] == pytest.approx(np.nanmax(changed), abs=0.01)
+    assert record.quality["nonfinite"] == 0
+
+
 def test_strength_by_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).normal(50, 20, (3, 96, 96))
     source = write(tmp_path / "v.nii", values, "float32")
