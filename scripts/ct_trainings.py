@@ -1,14 +1,16 @@
 r"""Trains the paper's question on CT, who generalises: every model for the same CPU time.
 
     scripts/ct_trainings.py --minutes 8 --train DIR --validate DIR --imagenet FILE --out DIR \
-      [--only NAME ...]
+      [--only NAME ...] [--test DIR ...]
 
 Encoders (full width, one channel): random and frozen, ImageNet-supervised and frozen, the same
 fine-tuned, random and trained from scratch; and DnCNN and RED-CNN. Each is trained on white noise
 of sigma 5 alone by the paper's recipe (train.json, as_published.json), and on the noise mixture of
 the default weights by theirs (scratch.json): `ENCODER_white`, `ENCODER_mixture`. All begin by
 passing the image through and see 4 crops of 64 x 64 per iteration. A second start goes on where
-the first stopped; `ldct-clipdn benchmark ldct --matrix` measures what is done.
+the first stopped. At the end OUT/generalise.csv and the printed table say what each model that is
+done is worth, beside the default weights: on the series under --test, at real low dose, at a
+simulated quarter of the dose, and under white noise of sigma 5.
 """
 
 from __future__ import annotations
@@ -78,6 +80,8 @@ def main() -> None:
     )
     for name in args.only:
         trainings.train(name, model_named(name, args.imagenet))
+    if args.test:
+        measure(trainings, args)
 
 
 def parse() -> argparse.Namespace:
@@ -89,6 +93,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--imagenet", type=Path, required=True, help="ImageNet-RN50v2 weights")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="train these")
+    parser.add_argument("--test", nargs="+", type=Path, default=[], help="series to judge by")
+    parser.add_argument("--limit", type=int, default=4, help="slices of each, evenly spread")
     parser.add_argument("--device", default="cpu")
     return parser.parse_args()
 
@@ -102,6 +108,21 @@ def model_named(name: str, imagenet: Path) -> Model:
         return Model((*configs, "peer.json"), {**settings, **of_network})
     weights = imagenet if network.startswith("imagenet") else "none"
     return Model(configs, {**settings, **of_network, "encoder_weights": weights})
+
+
+def measure(trainings: EqualTime, args: argparse.Namespace) -> None:
+    """Judge the models that are done, and the default weights."""
+    import torch
+
+    from ldct_clipdn.bench.cases import find_cases
+    from ldct_clipdn.bench.columns import network_column
+    from ldct_clipdn.bench.generalise import measure_generalisation, to_markdown
+
+    device = torch.device(args.device)
+    done = [f"{n}={trainings.run_dir(n) / 'last.pt'}" for n in NAMES if trainings.is_done(n)]
+    networks = [network_column(one, device) for one in (*done, "default")]
+    cases = find_cases(args.test, (0.25,), args.limit)
+    print(to_markdown(measure_generalisation(cases, networks, args.out / "generalise.csv", print)))
 
 
 if __name__ == "__main__":

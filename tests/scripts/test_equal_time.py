@@ -153,6 +153,32 @@ def test_ct_models_are_what_their_names_say(machine, tmp_path, name, encoder, tr
     assert white or parser.get_parsed_content("fall") == 25
 
 
+def test_the_ct_command_trains_what_it_is_told_and_judges_what_is_done(
+    machine, monkeypatch, tmp_path
+):
+    import ct_trainings
+
+    from ldct_clipdn.bench import generalise
+
+    judged: list[str] = []
+    monkeypatch.setattr(
+        "ldct_clipdn.bench.columns.network_column", lambda text, _: judged.append(text)
+    )
+    monkeypatch.setattr("ldct_clipdn.bench.cases.find_cases", lambda *given: list(given))
+    monkeypatch.setattr(generalise, "measure_generalisation", lambda *_: [])
+    words = "--minutes 1 --train T --validate V --imagenet I --only red_cnn_white dncnn_white"
+    out = str(tmp_path / "out")
+    monkeypatch.setattr(sys, "argv", ["ct_trainings.py", *words.split(), "--out", out])
+    ct_trainings.main()
+    assert [run["peer"] for run in machine.runs] == ["red_cnn"] * 3 + ["dncnn"] * 3
+    assert {run["dataset_dir"] for run in machine.runs} == {"T"}
+    assert not judged
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--test", "somewhere"])
+    ct_trainings.main()
+    assert len(machine.runs) == 6
+    assert [one.partition("=")[0] for one in judged] == ["dncnn_white", "red_cnn_white", "default"]
+
+
 def test_every_network_meets_every_noise(machine):
     from ct_trainings import NAMES, NETWORKS, RECIPES
 

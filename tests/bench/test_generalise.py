@@ -1,0 +1,116 @@
+"""What training on one noise is worth on others, from series to table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders import make_series
+from coloured import B30F, coloured_noise
+
+from ldct_clipdn.bench import cases
+from ldct_clipdn.bench.cases import find_cases
+from ldct_clipdn.bench.columns import Answer, Column, network_column
+from ldct_clipdn.bench.generalise import WHITE_HU, measure_generalisation, to_markdown
+from ldct_clipdn.bench.peers import build_peer
+from ldct_clipdn.core.weight_files import file_sha256
+from ldct_clipdn.errors import DataError
+
+SIZE = 160
+
+
+def _truth() -> np.ndarray:
+    y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2
+    hu = np.where((x / 75) ** 2 + (y / 65) ** 2 < 1, 50.0, -1000.0)
+    hu[(x - 30) ** 2 + y**2 < 600] = 110
+    return hu.astype(np.float32)
+
+
+def _series(folder: Path, images: list[np.ndarray]) -> Path:
+    make_series(
+        folder,
+        slices=len(images),
+        rows=SIZE,
+        columns=SIZE,
+        hu=lambda k: images[k],
+        seed=len(str(folder)),
+    )
+    return folder
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    full = [_truth() + coloured_noise(B30F, SIZE, 12.0, seed=k) for k in range(2)]
+    low = [one + coloured_noise(B30F, SIZE, 21.0, seed=9 + k) for k, one in enumerate(full)]
+    for name, images in (("full_3mm", full), ("quarter_3mm", low)):
+        _series(tmp_path / "data" / name / "L001", images)
+    return tmp_path / "data"
+
+
+def _column(name: str, denoise: Callable[[np.ndarray], np.ndarray]) -> Column:
+    return Column(name, "network", lambda fair: Answer(denoise(fair.quarter)), {"sha256": name})
+
+
+def test_shares_of_known_results(dataset, tmp_path, monkeypatch):
+    def simulate(hu: np.ndarray, **_: object) -> np.ndarray:
+        return hu + np.stack(
+            [coloured_noise(B30F, SIZE, 40.0, seed=50 + k) for k in range(len(hu))]
+        )
+
+    monkeypatch.setattr(cases, "simulate_low_dose", simulate)
+    seen: dict[str, list[float]] = {"noise": []}
+
+    def half(hu: np.ndarray) -> np.ndarray:
+        seen["noise"].append(float((hu - _truth())[:, 60:100, 30:70].std()))
+        return (hu + _truth()) / 2
+
+    networks = [_column("same", lambda hu: hu), _column("half", half)]
+    target = tmp_path / "out" / "generalise.csv"
+    scores = measure_generalisation(find_cases([dataset], (0.25,)), networks, target)
+    by_place = {(one.network, one.noise): one for one in scores}
+    assert list(by_place) == [(n, on) for on in ("real", "white", "0.25") for n in ("same", "half")]
+    for noise in ("real", "white", "0.25"):
+        assert by_place["same", noise].removed == 0
+        assert by_place["half", noise].removed == pytest.approx(0.75, abs=0.08)
+        assert by_place["half", noise].psnr > by_place["same", noise].psnr
+    assert by_place["same", "white"].bias_hu == 0
+    # the three noises, each on top of the slice's own 12 HU
+    expected = np.hypot(12, [21, WHITE_HU, 40])
+    np.testing.assert_allclose(seen["noise"], expected, rtol=0.15)
+    with target.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["removed"]) for row in rows] == [one.removed for one in scores]
+    assert [row["sha256"] for row in rows] == ["same", "half"] * 3
+
+
+def test_the_table_has_a_line_per_network(dataset, tmp_path):
+    networks = [_column("same", lambda hu: hu), _column("less", lambda hu: hu - 1)]
+    scores = measure_generalisation(find_cases([dataset], ()), networks, tmp_path / "one.csv")
+    head, _, *lines = to_markdown(scores).splitlines()
+    assert head.count("B30f 2 mm") == 2  # real and white
+    assert [line.split(" | ")[0] for line in lines] == ["| same", "| less"]
+    assert lines[0].split(" | ")[1:] == ["0.000", "0.000 |"]
+    assert all(one.bias_hu == pytest.approx(-1) for one in scores if one.network == "less")
+
+
+def test_a_trained_peer_takes_part(dataset, tmp_path):
+    peer = build_peer("red_cnn", in_channels=1, width=8)
+    path = tmp_path / "last.pt"
+    torch.save({"network": peer.state_dict(), "config": peer.config.to_dict()}, path)
+    column = network_column(f"redcnn={path}", torch.device("cpu"))
+    (real, white) = measure_generalisation(find_cases([dataset], ()), [column], tmp_path / "a.csv")
+    assert (real.network, real.sha256) == ("redcnn", file_sha256(path))
+    assert real.removed == pytest.approx(0, abs=1e-3)  # it has not learnt anything yet
+    assert white.noise == "white"
+
+
+def test_without_soft_tissue_there_is_nothing(tmp_path):
+    folder = _series(tmp_path / "L002", [np.full((SIZE, SIZE), -1000.0)])
+    said: list[str] = []
+    with pytest.raises(DataError, match="no series with uniform soft tissue"):
+        measure_generalisation(find_cases([folder], (0.25,)), [], tmp_path / "no.csv", said.append)
+    assert "left out" in said[-1]
