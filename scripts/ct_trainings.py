@@ -1,6 +1,6 @@
 r"""Trains the paper's question on CT, who generalises: every model for the same CPU time.
 
-    scripts/ct_trainings.py --minutes 8 --train DIR --validate DIR --imagenet FILE --out DIR \
+    python scripts/ct_trainings.py --minutes 8 --train DIR --validate DIR --imagenet FILE --out DIR \
       [--only NAME ...] [--test DIR ...]
 
 Encoders (full width, one channel): random and frozen, ImageNet-supervised and frozen, the same
