@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from ldct_clipdn.bench.experiment import Progress, device_name
+from ldct_clipdn.bench.experiment import Progress, RunSettings, device_name
 from ldct_clipdn.bench.published import Published, published_scores
-from ldct_clipdn.bench.results import Key, Results, Row
+from ldct_clipdn.bench.results import Key, Results, Row, file_stem
+from ldct_clipdn.bench.strips import ct_panels, write_strip
 from ldct_clipdn.bench.tables import Table, make_table, write_table
 from ldct_clipdn.core.metrics import AS_PUBLISHED, RULERS
 from ldct_clipdn.core.weights import open_denoiser
@@ -102,8 +103,8 @@ def run_ldct(
     dataset_dir: Path,
     methods: Sequence[CTMethod],
     folder: Path,
+    settings: RunSettings,
     *,
-    device: torch.device,
     patients: Sequence[str] = (),
     limit: int | None = None,
     resume: bool = False,
@@ -118,9 +119,9 @@ def run_ldct(
     methods
         Columns; networks are used plainly, as published: no strength, no limits but the ruler's.
     folder
-        Gets `scores.csv`, `run.json`, `table.md`, `table.csv`.
-    device
-        For the record.
+        Gets `scores.csv`, `run.json`, `table.md`, `table.csv`, `strips/`.
+    settings
+        Device; for how many pairs of each patient and kernel a comparison strip is drawn.
     patients
         Only these; all where empty. The paper's is L506.
     limit
@@ -144,7 +145,7 @@ def run_ldct(
     results = Results(
         folder,
         {method.name: dict(method.settings) for method in methods},
-        device=device_name(device),
+        device=device_name(settings.device),
         resume=resume,
     )
     total = len(pairs) * len(methods)
@@ -153,6 +154,8 @@ def run_ldct(
         if progress is not None:
             progress(done, total, f"{pair.low.patient} {method.name}")
     sets = {_set_name(pair) for pair in pairs}
+    for pair in _first_of_each_set(pairs, settings.strips):
+        _draw_strip(pair, methods, folder)
     counterparts = {method.name: method.counterpart for method in methods}
     table = make_table("Low-dose CT (Table 3)", results, _printed(sets), counterparts)
     write_table(table, folder)
@@ -161,22 +164,26 @@ def run_ldct(
 
 def _pairs(root: Path, patients: Sequence[str], limit: int | None) -> list[DosePair]:
     found = match_doses(find_slices(root).slices).pairs
-    by_set: dict[str, list[DosePair]] = {}
-    for pair in found:
-        if not patients or pair.low.patient in patients:
-            by_set.setdefault(_set_name(pair), []).append(pair)
-    if not by_set:
+    chosen = [pair for pair in found if not patients or pair.low.patient in patients]
+    if not chosen:
         known = ", ".join(sorted({pair.low.patient for pair in found})) or "none"
         raise DataError(
             f"no pair of low and normal dose of {', '.join(patients) or 'any patient'}",
             path=root,
             remedy=f"Patients with pairs: {known}; `ldct-clipdn data check` says what is there",
         )
-    return [pair for group in by_set.values() for pair in group[:limit]]
+    return _first_of_each_set(chosen, limit)
+
+
+def _first_of_each_set(pairs: Iterable[DosePair], count: int | None) -> list[DosePair]:
+    by_set: dict[str, list[DosePair]] = {}
+    for pair in pairs:
+        by_set.setdefault(_set_name(pair), []).append(pair)
+    return [pair for group in by_set.values() for pair in group[:count]]
 
 
 def _measure(pair: DosePair, method: CTMethod, results: Results) -> None:
-    low, name = pair.low, f"{pair.low.path.stem}_{pair.low.frame}"
+    low, name = pair.low, _slice_name(pair)
     keys = {ruler: Key(_set_name(pair), ruler, method.name, name) for ruler in _RULERS}
     if all(key in results for key in keys.values()):
         return
@@ -189,10 +196,23 @@ def _measure(pair: DosePair, method: CTMethod, results: Results) -> None:
         results.add(Row(*key, "", scores.psnr, scores.ssim, seconds))
 
 
+def _draw_strip(pair: DosePair, methods: Sequence[CTMethod], folder: Path) -> None:
+    place = f"{_set_name(pair)} {_slice_name(pair)}"
+    path = folder / "strips" / f"{file_stem(place)}.png"
+    if not path.exists():
+        by_name = {method.name: method.denoise for method in methods}
+        ruler = _RULERS["range 3072"]
+        write_strip(ct_panels(_read(pair.low), _read(pair.normal), by_name, ruler), path, place)
+
+
 @lru_cache(maxsize=4)
 def _read(one: CTSlice) -> HU:
     """Read one slice; the same pair is asked for once per method."""
     return next(islice(read_frames(one.path), one.frame, None))
+
+
+def _slice_name(pair: DosePair) -> str:
+    return f"{pair.low.path.stem}_{pair.low.frame}"
 
 
 def _set_name(pair: DosePair) -> str:

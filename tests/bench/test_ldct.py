@@ -9,7 +9,9 @@ import pytest
 import torch
 from ct_layouts import make_mayo
 
+from ldct_clipdn.bench.experiment import RunSettings
 from ldct_clipdn.bench.ldct import make_ct_method, run_ldct
+from ldct_clipdn.bench.strips import ct_panels
 from ldct_clipdn.cli.main import main
 from ldct_clipdn.core.denoiser import build_denoiser
 from ldct_clipdn.core.metrics import RULERS
@@ -31,7 +33,7 @@ def challenge(tmp_path_factory):
 
 
 def test_low_dose_is_scored_by_both_rulers_beside_the_printed_figures(challenge, tmp_path):
-    table = run_ldct(challenge, [make_ct_method("noisy", CPU)], tmp_path / "out", device=CPU)
+    table = run_ldct(challenge, [make_ct_method("noisy", CPU)], tmp_path / "out", RunSettings(CPU))
     paper = next(ruler for ruler in RULERS if ruler.name == "paper")
     pairs = [p for p in match_doses(find_slices(challenge).slices).pairs if p.low.patient == "L506"]
     expected = [
@@ -68,9 +70,26 @@ def test_networks_and_filters_from_the_command_line(challenge, tmp_path, capsys)
     assert len((tmp_path / "out/scores.csv").read_text().splitlines()) == 13
 
 
+def test_strips_show_the_papers_window_with_scores(challenge, tmp_path):
+    arguments = ["benchmark", "ldct", str(challenge), "--method", "noisy", "--method", "tv:0.01",
+                 "--strips", "2", "--out", str(tmp_path / "out"), "-q"]  # fmt: skip
+    assert main(arguments) == 0
+    assert len(list((tmp_path / "out/strips").glob("L506*.png"))) == 2
+    assert len(list((tmp_path / "out/strips").iterdir())) == 4  # two patients
+
+    low = np.float32([[-200, -160], [40, 240]]).repeat(8, 0).repeat(8, 1)
+    ruler = next(ruler for ruler in RULERS if ruler.name == "paper")
+    panels = ct_panels(low, low + 10, {"noisy": lambda hu: hu, "same": lambda hu: hu + 10}, ruler)
+    assert [panel.title for panel in panels] == ["low dose", "same", "normal dose"]
+    assert panels[0].image[0, ::8, ::8].tolist() == [[0, 0], [0.5, 1]]
+    assert panels[0].scores[0] == pytest.approx(20 * np.log10(4096 / 10))
+    assert panels[1].scores == (np.inf, 1)
+    assert panels[2].scores is None
+
+
 def test_what_cannot_be_measured_is_refused(challenge, tmp_path):
     with pytest.raises(DataError, match=r"no pair .*L333.*L067, L506"):
-        run_ldct(challenge, [], tmp_path / "out", device=CPU, patients=["L333"])
+        run_ldct(challenge, [], tmp_path / "out", RunSettings(CPU), patients=["L333"])
     with pytest.raises(ConfigError, match="no method 'bm3d' for CT"):
         make_ct_method("bm3d", CPU)
     save_denoiser(build_denoiser(encoder="tiny", in_channels=3), tmp_path / "rgb.safetensors")

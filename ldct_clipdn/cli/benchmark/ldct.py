@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.cli.benchmark.pictures import print_table, progress_bar
-from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.cli.options import add_command, at_least, print_json
 
 if TYPE_CHECKING:
     from ldct_clipdn.bench.columns import Column
@@ -60,7 +60,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--method", action="append", default=[], metavar="METHOD", help="noisy or tv:STRENGTH"
     )
     parser.add_argument("--patient", action="append", default=[], metavar="NAME", help="only these")
-    parser.add_argument("--limit", type=int, metavar="N", help="only N slices of each series")
+    parser.add_argument(
+        "--limit", type=at_least(1), metavar="N", help="only N slices of each series"
+    )
+    parser.add_argument(
+        "--strips",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="draw comparison strips of N slices of each series, in the window [-160, 240] HU; "
+        "none with --matrix",
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--resume", action="store_true", help="go on with what is in the folder")
@@ -112,6 +122,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.matrix:
         return _run_matrix(args)
+    from ldct_clipdn.bench.experiment import RunSettings
     from ldct_clipdn.bench.ldct import make_ct_method, run_ldct
     from ldct_clipdn.errors import ConfigError
     from ldct_clipdn.inference.engine import pick_device
@@ -125,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
             args.folders[0],
             [make_ct_method(name, device) for name in names],
             args.out,
-            device=device,
+            RunSettings(device, strips=args.strips),
             patients=args.patient,
             limit=args.limit,
             resume=args.resume,
