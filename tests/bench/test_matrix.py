@@ -1,0 +1,359 @@
+"""The matrix, on pairs whose truth is known."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders import make_series
+from coloured import B30F, coloured_noise
+from scipy import ndimage
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from ldct_clipdn.bench.cases import REAL, find_cases, read_case
+from ldct_clipdn.bench.classic import CLASSIC
+from ldct_clipdn.bench.columns import (
+    INPUT_COLUMN,
+    Answer,
+    Column,
+    chosen_columns,
+    known_strengths,
+    network_column,
+    oracle_columns,
+)
+from ldct_clipdn.bench.fair import FairSet
+from ldct_clipdn.bench.matrix import MatrixRun, run_matrix
+from ldct_clipdn.bench.matrix_outputs import write_outputs
+from ldct_clipdn.bench.matrix_rows import SliceRow, gain_of, removed_share
+from ldct_clipdn.bench.matrix_tables import FEWEST_PATIENTS, summarise, write_matrix
+from ldct_clipdn.bench.peers import build_peer
+from ldct_clipdn.bench.slice_measures import SliceProbe
+from ldct_clipdn.bench.worst import keep_worst, read_worst
+from ldct_clipdn.cli.main import main
+from ldct_clipdn.core.denoiser import build_denoiser
+from ldct_clipdn.core.weights import save_denoiser
+from ldct_clipdn.errors import ConfigError, DataError, WeightsError
+
+SIZE = 160
+
+
+def _truth() -> np.ndarray:
+    y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2
+    hu = np.where((x / 62) ** 2 + (y / 58) ** 2 < 1, 50.0, -1000.0)
+    hu[(x - 30) ** 2 + y**2 < 600] = 110
+    return ndimage.gaussian_filter(hu, 0.7).astype(np.float32)
+
+
+def _noisy(slices: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    full = np.stack([_truth() + coloured_noise(B30F, SIZE, 12.0, seed=k) for k in range(slices)])
+    added = np.stack([coloured_noise(B30F, SIZE, 21.0, seed=9 + k) for k in range(slices)])
+    return full, full + added
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both doses of one patient, and normal dose alone of another."""
+    root = tmp_path_factory.mktemp("data")
+    full, low = _noisy()
+    for name, images in (("full_3mm", full), ("quarter_3mm", low)):
+        make_series(
+            root / "pair" / name / "L001",
+            slices=2,
+            rows=SIZE,
+            columns=SIZE,
+            patient_id="Anonymous",
+            hu=lambda k, images=images: images[k],
+            seed=len(name),
+        )
+    scanner = {"Manufacturer": "GE MEDICAL SYSTEMS", "ManufacturerModelName": "Light"}
+    make_series(
+        root / "alone" / "seen_one",
+        slices=3,
+        rows=SIZE,
+        columns=SIZE,
+        patient_id="A1",
+        kernel="B40f",
+        hu=lambda k: full[k % 2][:, ::-1],
+        seed=5,
+        extra=scanner,
+    )
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = tuple(replace(one, strengths=one.strengths[-8:-4:3] or (0.8,)) for one in CLASSIC)
+    for module in ("classic", "columns"):
+        monkeypatch.setattr(f"ldct_clipdn.bench.{module}.CLASSIC", few)
+
+    def simulate(hu: np.ndarray, *, dose: float, **_: object) -> np.ndarray:
+        return hu + np.stack([coloured_noise(B30F, SIZE, 20.0, seed=k) for k in range(len(hu))])
+
+    monkeypatch.setattr("ldct_clipdn.bench.cases.simulate_low_dose", simulate)
+
+
+def _perfect(name: str = "perfect", **settings: object) -> Column:
+    return Column(
+        name, "network", lambda fair: Answer(np.stack([_truth()] * len(fair.full))), settings
+    )
+
+
+def _run(root: Path, columns: list[Column], out: Path, **given: object) -> MatrixRun:
+    judged = columns[-1].name
+    return run_matrix(
+        find_cases([root / "pair"], ()), columns, out, judged=judged, device="cpu", **given
+    )  # fmt: skip
+
+
+def test_cases_are_every_series_at_every_dose(dataset: Path) -> None:
+    cases = find_cases([dataset / "pair", dataset / "alone"], (0.5, 0.1), 2, ["seen_*"])
+    assert [(one.patient, one.dose) for one in cases] == [
+        ("L001", REAL), ("L001", "0.5"), ("L001", "0.1"), ("A1", "0.5"), ("A1", "0.1")
+    ]  # fmt: skip
+    assert [one.trained for one in cases] == [False] * 3 + [True] * 2
+    assert cases[3].scanner == "GE Light"
+    assert (cases[3].kernel, cases[3].thickness_mm, len(cases[3].slices)) == ("B40f", 2, 2)
+    assert len(cases[0].low) == 2
+
+
+def test_simulated_slices_are_kept(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = find_cases([dataset / "alone"], (0.5,), 1)[0]
+    _, first = read_case(case, tmp_path)
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("simulated again")
+
+    monkeypatch.setattr("ldct_clipdn.bench.cases.simulate_low_dose", fail)
+    np.testing.assert_array_equal(read_case(case, tmp_path)[1], first)
+    with pytest.raises(AssertionError, match="again"):
+        read_case(find_cases([dataset / "alone"], (0.25,), 1)[0], tmp_path)
+
+
+def test_rows_of_known_truth(dataset: Path, tmp_path: Path) -> None:
+    columns = [INPUT_COLUMN, *oracle_columns(), _perfect()]
+    ran = _run(dataset, columns, tmp_path / "out")
+    assert [row.method for row in ran.rows[::2]] == [one.name for one in columns]
+    by_method = {one.method: one for one in summarise(ran.rows)}
+    assert by_method["input"].removed == 0
+    assert by_method["perfect"].removed == pytest.approx(1, abs=0.12)
+    assert by_method["perfect"].gain == pytest.approx(by_method["perfect"].truth_gain, rel=0.12)
+    assert max(one.gain for one in by_method.values() if one.kind == "oracle") == 1
+    perfect = by_method["perfect"]
+    # the truth's own score is estimated from uniform blocks; here it is known
+    assert perfect.truth_psnr == pytest.approx(perfect.means["psnr_400"], abs=0.7)
+    full, _ = read_case(find_cases([dataset / "pair"], ())[0])
+    known = [peak_signal_noise_ratio(one.clip(-160, 240), _truth().clip(-160, 240), data_range=400)
+             for one in full]  # fmt: skip
+    assert perfect.means["psnr_400"] == pytest.approx(np.mean(known), abs=1e-3)
+    assert perfect.means["bias_soft"] == pytest.approx(0, abs=1)
+    assert perfect.means["edge_ratio"] > 0.95
+
+
+def test_noise_that_is_handed_back_is_flagged(dataset: Path, tmp_path: Path) -> None:
+    def hands_back(fair: FairSet) -> Answer:
+        return Answer(np.stack([_truth()] * 2) + 0.25 * (fair.quarter - _truth()))
+
+    ran = _run(
+        dataset, [INPUT_COLUMN, _perfect(), Column("sly", "network", hands_back)], tmp_path / "o"
+    )
+    psnr = {one.method: one.means["psnr_400"] for one in summarise(ran.rows)}
+    flags = {one.method: one.noise_returned for one in summarise(ran.rows)}
+    assert psnr["sly"] > psnr["perfect"] + 1
+    assert (flags["input"], flags["sly"]) == (0, 2)
+    assert "*n 2/2*" in write_matrix(ran.rows, tmp_path / "o", {})
+
+
+def test_measures_of_a_slice_are_those_of_others() -> None:
+    full, low = (one[0] for one in _noisy())
+    blurred = ndimage.gaussian_filter(low, 1.5) + np.float32(4)
+    probe = SliceProbe(low, full)
+    same, changed = probe.measure(low), probe.measure(blurred)
+    a, b = (one.clip(-1000, 1000) + 1000 for one in (blurred, full))
+    assert changed.ssim_2000 == pytest.approx(
+        structural_similarity(a, b, data_range=2000, gaussian_weights=True, sigma=1.5,
+                              use_sample_covariance=False), abs=0.003
+    )  # fmt: skip
+    assert changed.rmse_2000 == pytest.approx(np.sqrt(np.mean((a - b) ** 2)), rel=1e-4)
+    assert (same.bias_soft, same.nps_shift, same.edge_ratio) == (0, 0, 1)
+    assert changed.bias_soft == pytest.approx(4, abs=0.5)
+    assert math.isnan(changed.bias_bone)
+    assert changed.nps_shift < -0.2
+    assert changed.edge_ratio < 0.8
+    noise, edges = full - _truth(), ndimage.gaussian_filter(_truth(), 2) - _truth()
+    assert abs(probe.measure(low + noise).structure) < 0.1
+    assert probe.measure(low + noise + 5 * edges).structure > 0.2
+
+
+def test_a_run_goes_on_and_only_computes_what_is_missing(dataset: Path, tmp_path: Path) -> None:
+    out, counted = tmp_path / "out", []
+
+    def counting(name: str, **settings: object) -> Column:
+        def denoise(fair: FairSet) -> Answer:
+            counted.append(name)
+            return Answer(fair.quarter * np.float32(0.9))
+
+        return Column(name, "network", denoise, settings)
+
+    first = _run(dataset, [INPUT_COLUMN, *oracle_columns(), counting("a", w=1)], out)
+    text = (out / "matrix_slices.csv").read_text()
+    with pytest.raises(ConfigError, match="never overwritten"):
+        _run(dataset, [INPUT_COLUMN], out)
+    told = []
+    again = _run(dataset, [INPUT_COLUMN, *oracle_columns(), counting("a", w=1), counting("b")], out,
+                 resume=True, progress=lambda *given: told.append(given))  # fmt: skip
+    assert counted == ["a", "b"]
+    assert told[-1][:2] == (7, 7)
+    assert list(map(repr, again.rows[: len(first.rows)])) == list(map(repr, first.rows))
+    assert (out / "matrix_slices.csv").read_text().startswith(text)
+    _run(dataset, [counting("a", w=2), counting("b")], out, resume=True)
+    assert counted == ["a", "b", "a"]
+    with (out / "matrix_slices.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({(row["method"], row["slice"]) for row in rows}) == len(rows) == 14
+    assert json.loads((out / "matrix.json").read_text())["columns"]["a"] == {"w": 2}
+    row = next(row for row in rows if row["method"] == "a")
+    assert float(row["removed"]) > 0
+    assert float(row["gain"]) != 1
+
+
+def test_rows_that_are_not_ours_are_refused(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "matrix_slices.csv").write_text("series,dose\nx,1\n")
+    with pytest.raises(ConfigError, match="no rows of this version"):
+        _run(dataset, [INPUT_COLUMN], tmp_path, resume=True)
+
+
+def test_what_cannot_be_measured_is_left_out_and_said(tmp_path: Path) -> None:
+    make_series(tmp_path / "air", slices=1, hu=lambda _: np.full((32, 32), -1000.0))
+    cases = find_cases([tmp_path / "air"], (0.5,))
+    with pytest.raises(DataError, match="no series"):
+        run_matrix(cases, [INPUT_COLUMN], tmp_path / "out", judged="input", device="cpu")
+
+
+def test_strengths_are_chosen_once(dataset: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    cases = find_cases([dataset / "pair"], ())
+    strengths = known_strengths(cases, tmp_path, said.append)
+    assert known_strengths(cases, tmp_path, said.append) == strengths
+    assert len(said) == 1
+    fair = FairSet(*read_case(cases[0]))
+    for column, oracle in zip(chosen_columns(strengths), oracle_columns(), strict=True):
+        chosen, best = (fair.removed(one.denoise(fair).hu) for one in (column, oracle))
+        assert 0 < chosen <= best + 1e-6
+    known_strengths(find_cases([dataset / "alone"], (0.5,)), tmp_path, said.append)
+    assert len(said) == 2
+
+
+def _row(**given: object) -> SliceRow:
+    zeros = dict.fromkeys(SliceRow.__dataclass_fields__, 0.0)
+    texts = {"patient": "p", "series": "s", "scanner": "", "kernel": "", "thickness_mm": "",
+             "dose": "0.25", "training": "held out", "slice": "1", "method": "m", "kind": "network",
+             "version": "", "setting": ""}  # fmt: skip
+    return SliceRow(**{**zeros, **texts, "mask_pixels": 10, "error_input": 100.0,
+                       "error_truth": 20.0, **given})  # fmt: skip
+
+
+def test_shares_are_weighted_by_pixels_and_empty_slices_ignored() -> None:
+    nan = math.nan
+    rows = [_row(error=60.0), _row(error=20.0, mask_pixels=30), _row(error=nan, mask_pixels=0)]
+    assert removed_share(rows) == pytest.approx((0.5 + 3) / 4)
+    assert gain_of(rows, [[_row(error=60.0)]]) == pytest.approx(0.875 / 0.5)
+    assert math.isnan(gain_of(rows, []))
+    assert math.isnan(gain_of(rows, [[_row(error=120.0)]]))
+
+
+@pytest.mark.parametrize("patients", [FEWEST_PATIENTS - 1, FEWEST_PATIENTS])
+def test_no_interval_below_six_patients(patients: int, tmp_path: Path) -> None:
+    rows = [
+        _row(patient=f"p{k}", series=f"s{k}", method=name, kind=kind, error=error + k)
+        for k in range(patients)
+        for name, kind, error in (("TV (oracle)", "oracle", 60.0), ("net", "network", 50.0))
+    ]
+    rows += [replace(row, patient="seen", series="seen", training="seen") for row in rows[:2]]
+    text = write_matrix(rows, tmp_path, {"x, dose 0.5": "no tissue"})
+    (line,) = (line for line in text.splitlines() if line.startswith("| 0.25 | net |"))
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    assert cells[2] == str(patients)
+    assert (cells[-1] == cells[-2] == "") == (patients < FEWEST_PATIENTS)
+    if patients == FEWEST_PATIENTS:
+        assert cells[-1] == "0.031"  # 2 / 2^6: all six above 1
+        low, high = map(float, cells[-2].split(" to "))
+        assert 1.2 < low < float(cells[3]) < high < 1.4
+    assert "x, dose 0.5 (no tissue)" in text
+    with (tmp_path / "matrix_patients.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2 * patients + 2
+
+
+def test_worst_tiles_are_found(dataset: Path, tmp_path: Path) -> None:
+    case = find_cases([dataset / "pair"], ())[0]
+    full, low = _noisy()
+    full[0, 70:74, 40:44] = 2600  # metal
+    low[0, 70:74, 40:44] = 2600
+    low[1, 96:128, 64:96] += 3 * (low - full)[1, 96:128, 64:96]
+    fair = FairSet(full, low)
+    result = np.stack([_truth()] * 2)
+    result[1, 64:96, 64:96] += 80  # something invented
+    keep_worst(tmp_path, case, fair, result)
+    tiles, limit, count = read_worst(tmp_path)
+    assert tiles[0].place == (1, 64, 64)
+    assert tiles[0].ratio > 3
+    assert limit > tiles[1].ratio  # the metal, which the result lacks, is the worst of all
+    assert {one.kind for one in tiles} == {"tissue", "starved", "dense"}
+    assert next(one.place for one in tiles if one.kind == "starved") == (1, 96, 64)
+    assert next(one.place for one in tiles if one.kind == "dense") == (0, 64, 32)
+    assert 10 < count < 50
+    np.testing.assert_allclose(tiles[0].pictures[1][24:56, 24:56], result[1, 64:96, 64:96], atol=1)
+
+
+def test_command(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_denoiser(build_denoiser(encoder="tiny", start="identity"), tmp_path / "t.safetensors")
+    peer = build_peer("dncnn", in_channels=1, width=8)
+    left = {"network": peer.state_dict(), "config": peer.config.to_dict()}
+    torch.save(left, tmp_path / "p.pt")
+    given = ["benchmark", "ldct", str(dataset / "pair"), str(dataset / "alone"), "--matrix",
+             "--dose", "0.5", "--limit", "1", "--choose", str(dataset / "alone"),
+             "--trained-on", "seen_*", "--out", str(tmp_path / "out"),
+             "--weights", f"same={tmp_path / 't.safetensors'}",
+             "--weights", f"DnCNN={tmp_path / 'p.pt'}"]  # fmt: skip
+    assert main([*given, "-q"]) == 0
+    text = capsys.readouterr().out
+    header = next(line for line in text.splitlines() if line.startswith("| scanner"))
+    assert "| TV (oracle) |" in header
+    assert "| Wiener | same | DnCNN | scratch-w32 | truth |" in header
+    assert text.count("| seen | 0.5 |") == 2
+    for name in ("matrix.md", "matrix.json", "matrix_patients.csv", "matrix_slices.csv",
+                 "matrix.png", "matrix_worst.png", "strengths.json"):  # fmt: skip
+        assert (tmp_path / "out" / name).stat().st_size > 100
+    with (tmp_path / "out" / "matrix_slices.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    same = [row for row in rows if row["method"] in ("same", "DnCNN")]  # both pass it through
+    assert all(abs(float(row["removed"])) < 0.01 for row in same)
+    assert main([*given, "--resume", "--held-out", "--json", "-q"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == len(rows) * 2 // 3
+    shutil.rmtree(tmp_path / "out" / "worst")
+
+
+def test_several_folders_make_no_table_3(dataset: Path, tmp_path: Path) -> None:
+    given = ["benchmark", "ldct", str(dataset), str(dataset), "--out", str(tmp_path)]
+    assert main(given) == 2
+
+
+def test_network_of_colour_pictures_is_refused(tmp_path: Path) -> None:
+    save_denoiser(build_denoiser(encoder="tiny", in_channels=3), tmp_path / "rgb.safetensors")
+    with pytest.raises(WeightsError, match="colour"):
+        network_column(str(tmp_path / "rgb.safetensors"), torch.device("cpu"))
+
+
+def test_pictures_are_small(dataset: Path, tmp_path: Path) -> None:
+    ran = _run(dataset, [INPUT_COLUMN, *oracle_columns(), _perfect()], tmp_path)
+    write_outputs(ran, "perfect", tmp_path)
+    assert (tmp_path / "matrix.png").stat().st_size < 200_000
+    assert (tmp_path / "matrix_worst.png").stat().st_size < 200_000
