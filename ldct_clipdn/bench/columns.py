@@ -14,16 +14,13 @@ import numpy as np
 from ldct_clipdn.bench.cases import Case, read_case
 from ldct_clipdn.bench.classic import BLENDS, CLASSIC, Filter, every_setting
 from ldct_clipdn.bench.fair import FairSet
-from ldct_clipdn.bench.peers import load_peer
-from ldct_clipdn.core.weight_files import file_sha256, read_weights_file
-from ldct_clipdn.core.weights import WeightsInfo
+from ldct_clipdn.bench.peers import open_ct_network
 from ldct_clipdn.core.whole_file import whole_file
 from ldct_clipdn.ct.noise_meter import measure_noise
 from ldct_clipdn.ct.residual import limit_change
 from ldct_clipdn.errors import DataError
 from ldct_clipdn.inference.backends.torch_eager import TorchBackend
 from ldct_clipdn.inference.denoise import denoise_slices
-from ldct_clipdn.inference.engine import open_engine
 
 if TYPE_CHECKING:
     import torch
@@ -242,23 +239,14 @@ def network_column(text: str, device: torch.device) -> Column:
         When the weights cannot be used.
     """
     name, _, path = text.rpartition("=")
-    backend = _open(path, device)
-    info = backend.weights
+    network, info = open_ct_network(path)
+    backend = TorchBackend(network, info, device)  # type: ignore[arg-type]  # a peer will do
     return Column(
         name or Path(info.name).stem,
         "network",
         lambda fair: Answer(_denoise(fair.quarter, backend)),
         {"file": info.name, "sha256": info.sha256, "encoder": info.encoder},
     )
-
-
-def _open(path: str, device: torch.device) -> Backend:
-    file = Path(path)
-    if not (file.is_file() and "peer" in read_weights_file(file).extra.get("config", {})):
-        return open_engine(path, device=str(device))
-    peer = load_peer(file)
-    info = WeightsInfo(file.name, file_sha256(file), peer.config.encoder)
-    return TorchBackend(peer, info, device)  # type: ignore[arg-type]  # any network of one channel
 
 
 def _denoise(hu: Volume, backend: Backend) -> Volume:

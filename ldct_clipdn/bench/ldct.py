@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from ldct_clipdn.bench.experiment import Progress, RunSettings, device_name
+from ldct_clipdn.bench.peers import Peer, open_ct_network
 from ldct_clipdn.bench.published import Published, published_scores
 from ldct_clipdn.bench.results import Key, Results, Row, file_stem
 from ldct_clipdn.bench.strips import ct_panels, write_strip
 from ldct_clipdn.bench.tables import Table, make_table, write_table
 from ldct_clipdn.core.metrics import AS_PUBLISHED, RULERS
-from ldct_clipdn.core.weights import open_denoiser
 from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.data.doses import DosePair, match_doses
 from ldct_clipdn.data.slices import CTSlice, find_slices, read_frames
@@ -70,7 +70,7 @@ def make_ct_method(text: str, device: torch.device) -> CTMethod:
     ----------
     text
         `noisy`, `tv:STRENGTH` (on the [0, 1] scale of the range), or `weights:FILE` or
-        `weights:NAME=FILE`.
+        `weights:NAME=FILE`, of a denoiser or of another network that the bundle trained.
     device
         Where a network goes.
 
@@ -247,13 +247,7 @@ def _total_variation(strength: float) -> CTMethod:
 
 def _network(text: str, device: torch.device) -> CTMethod:
     name, _, path = text.rpartition("=")
-    model, info = open_denoiser(path)
-    if model.config.in_channels != 1:
-        raise ConfigError(
-            "this denoiser takes three channels (pictures), CT has one",
-            path=path,
-            remedy="Give weights trained by the bundle ldct_clip_denoising",
-        )
+    model, info = open_ct_network(path)
     model = model.to(device)
     unit = HURange()
 
@@ -263,4 +257,5 @@ def _network(text: str, device: torch.device) -> CTMethod:
         return np.asarray(unit.from_unit(model(image)[0, 0].float().cpu().numpy()))
 
     settings = {"sha256": info.sha256, "encoder": info.encoder, "config": model.config.to_dict()}
-    return CTMethod(name or Path(info.name).stem, denoise, settings, "CLIPDenoising")
+    counterpart = "" if isinstance(model, Peer) else "CLIPDenoising"
+    return CTMethod(name or Path(info.name).stem, denoise, settings, counterpart)

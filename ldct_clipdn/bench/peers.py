@@ -11,10 +11,12 @@ from typing import Any, Final, Literal, get_args
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ldct_clipdn.core.weight_files import read_weights_file
+from ldct_clipdn.core.denoiser import CLIPDenoiser
+from ldct_clipdn.core.weight_files import file_sha256, read_weights_file
+from ldct_clipdn.core.weights import WeightsInfo, open_denoiser
 from ldct_clipdn.errors import ConfigError, WeightsError
 
-__all__ = ["Peer", "PeerConfig", "build_peer", "load_peer"]
+__all__ = ["Peer", "PeerConfig", "build_peer", "load_peer", "open_ct_network"]
 
 PeerName = Literal["dncnn", "restormer", "red_cnn"]
 
@@ -194,6 +196,42 @@ def load_peer(path: Path) -> Peer:
     except RuntimeError as error:
         raise WeightsError("its tensors do not fit its configuration", path=path) from error
     return peer.eval()
+
+
+def open_ct_network(weights: str | Path) -> tuple[CLIPDenoiser | Peer, WeightsInfo]:
+    """Load a denoiser of this package, or another network that the CT bundle trained.
+
+    Parameters
+    ----------
+    weights
+        As for `load_denoiser`, or as for `load_peer`.
+
+    Returns
+    -------
+    CLIPDenoiser or Peer
+        In evaluation mode, on the CPU, for one channel.
+    WeightsInfo
+        What it is.
+
+    Raises
+    ------
+    WeightsError
+        When the file cannot be used, or takes pictures.
+    """
+    path = Path(weights)
+    network: CLIPDenoiser | Peer
+    if path.is_file() and "peer" in read_weights_file(path).extra.get("config", {}):
+        network = load_peer(path)
+        info = WeightsInfo(path.name, file_sha256(path), network.config.encoder)
+    else:
+        network, info = open_denoiser(weights)
+    if network.config.in_channels != 1:
+        raise WeightsError(
+            "these weights are for colour images (three channels), not for CT",
+            path=weights,
+            remedy="Give weights trained by the bundle ldct_clip_denoising",
+        )
+    return network, info
 
 
 def _dncnn(config: PeerConfig) -> nn.Module:

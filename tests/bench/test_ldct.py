@@ -11,6 +11,7 @@ from ct_layouts import make_mayo
 
 from ldct_clipdn.bench.experiment import RunSettings
 from ldct_clipdn.bench.ldct import make_ct_method, run_ldct
+from ldct_clipdn.bench.peers import build_peer
 from ldct_clipdn.bench.strips import ct_panels
 from ldct_clipdn.cli.main import main
 from ldct_clipdn.core.denoiser import build_denoiser
@@ -18,7 +19,7 @@ from ldct_clipdn.core.metrics import RULERS
 from ldct_clipdn.core.weights import save_denoiser
 from ldct_clipdn.data.doses import match_doses
 from ldct_clipdn.data.slices import find_slices, read_frames
-from ldct_clipdn.errors import ConfigError, DataError
+from ldct_clipdn.errors import ConfigError, DataError, WeightsError
 
 CPU = torch.device("cpu")
 
@@ -93,5 +94,16 @@ def test_what_cannot_be_measured_is_refused(challenge, tmp_path):
     with pytest.raises(ConfigError, match="no method 'bm3d' for CT"):
         make_ct_method("bm3d", CPU)
     save_denoiser(build_denoiser(encoder="tiny", in_channels=3), tmp_path / "rgb.safetensors")
-    with pytest.raises(ConfigError, match="takes three channels"):
+    with pytest.raises(WeightsError, match="three channels"):
         make_ct_method(f"weights:{tmp_path / 'rgb.safetensors'}", CPU)
+
+
+def test_a_trained_peer_is_a_method_too(tmp_path):
+    peer = build_peer("dncnn", in_channels=1, width=8)
+    path = tmp_path / "last.pt"
+    torch.save({"network": peer.state_dict(), "config": peer.config.to_dict()}, path)
+    method = make_ct_method(f"weights:mine={path}", CPU)
+    assert (method.name, method.counterpart) == ("mine", "")
+    assert method.settings["encoder"] == "none (dncnn, width 8)"
+    hu = np.float32([[-1000, 40], [0, 3000]]).repeat(12, 0)
+    np.testing.assert_allclose(method.denoise(hu), hu, atol=1e-3)  # it has not learnt anything yet
