@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.core.words import counted
 
 if TYPE_CHECKING:
     from ldct_clipdn.data.survey import Group, Progress, Survey
@@ -109,7 +110,7 @@ def _print_survey(survey: Survey) -> None:
         print(f"{'error' if problem.fatal else 'warning'}: {problem.reason}")
         print(f"    {problem.names(survey.root)}\n    {problem.remedy}")
     for reason, count in survey.skipped.items():
-        print(f"skipped: {count} file{'s' if count > 1 else ''}: {reason}")
+        print(f"skipped: {counted(count, 'file')}: {reason}")
 
 
 def _print_table(groups: tuple[Group, ...]) -> None:
@@ -135,13 +136,13 @@ def _short(name: str) -> str:
 def _summary(survey: Survey) -> str:
     if not survey.groups:
         return "No CT slice."
-    patients = len(survey.patients)
-    counted = (
-        f"{survey.count('normal')} slices at normal dose, {survey.count('low')} at low dose, "
-        f"{survey.count('pairs')} pairs; {patients} patient{'s' if patients > 1 else ''}."
+    there = (
+        f"{counted(survey.count('normal'), 'slice')} at normal dose, "
+        f"{survey.count('low')} at low dose, {counted(survey.count('pairs'), 'pair')}; "
+        f"{counted(len(survey.patients), 'patient')}."
     )
     if not survey.count("normal"):
-        return f"{counted}\nNothing to train on: add the normal dose."
+        return f"{there}\nNothing to train on: add the normal dose."
     held_out = ", ".join(survey.held_out)
     split = f"holds out {held_out}" if held_out else "validates on nothing, with one patient alone"
-    return f"{counted}\nTraining on this folder {split}, unless validation_dir is given."
+    return f"{there}\nTraining on this folder {split}, unless validation_dir is given."

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.core.words import counted
 from ldct_clipdn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _table(evaluation: Evaluation) -> Iterator[str]:
     """Set the means side by side, one ruler per line, and name the rulers below."""
     count = len(evaluation.slices)
     columns = [f"{'PSNR dB':>8}{'SSIM':>8}{'RMSE HU':>9}"] * len(evaluation.images)
-    yield f"{f'mean of {count} slices' if count > 1 else '1 slice':<26}" + "".join(
+    yield f"{'mean of ' * (count > 1) + counted(count, 'slice'):<26}" + "".join(
         f"{image:^27}" for image in evaluation.images
     )
     yield f"{'ruler':<11}{'HU':<15}" + "  ".join(columns)

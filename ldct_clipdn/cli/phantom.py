@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.core.words import counted
 from ldct_clipdn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"folder": args.target, "slices": len(paths), "noise_hu": args.noise})
     else:
-        print(f"{len(paths)} slices of {args.size} x {args.size} pixels: {args.target}")
+        print(f"{counted(len(paths), 'slice')} of {args.size} x {args.size} pixels: {args.target}")
     return 0
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from ldct_clipdn.core.words import counted
 from ldct_clipdn.data.cache import Cache, Source, open_cache
 from ldct_clipdn.data.doses import DosePair, match_doses
 from ldct_clipdn.data.problems import doubtful, find_problems, require_sound, unreadable
@@ -60,8 +61,9 @@ class TrainingSets:
         patients = sorted({one["patient"] for one in self.training})
         judged = sorted({one["patient"] for one in self.validation})
         return (
-            f"training: {len(self.training)} slices of {len(patients)} patients; validation: "
-            f"{kinds[SYNTHETIC]} with synthetic noise, {kinds[LOW_DOSE]} real pairs"
+            f"training: {counted(len(self.training), 'slice')} of "
+            f"{counted(len(patients), 'patient')}; validation: {kinds[SYNTHETIC]} with synthetic "
+            f"noise, {counted(kinds[LOW_DOSE], 'real pair')}"
             f"{' of ' if judged else ''}{', '.join(judged)}"
         )
 
@@ -292,6 +294,7 @@ def _pair_group(pair: DosePair) -> Hashable:
 def _item(one: CTSlice) -> Item:
     return {
         "image": str(one.path),
+        "source": str(one.path),
         "frame": one.frame,
         "patient": one.patient,
         "kernel": one.kernel,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 
+from ldct_clipdn.core.words import counted
 from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.errors import DataError, ReadError
 from ldct_clipdn.io.accept import is_ct
@@ -281,7 +282,8 @@ def _matched(first: _Side, other: _Side) -> tuple[list[_Slice], list[_Slice]]:
     """Bring two sides into one order, in which each slice stands beside its partner."""
     if len(first.slices) != len(other.slices):
         raise DataError(
-            f"{len(first.slices)} slices cannot be paired with {len(other.slices)} ({other.path})",
+            f"{counted(len(first.slices), 'slice')} cannot be paired with {len(other.slices)} "
+            f"({other.path})",
             path=first.path,
             remedy="Give the same slices on each side",
         )
@@ -335,7 +337,7 @@ def _by_key(
     lonely = [one.label for one in first.slices if key(one) not in partners]
     if lonely:
         raise DataError(
-            f"{len(lonely)} slices have no partner in {other.path}: "
+            f"{counted(len(lonely), 'slice')} without a partner in {other.path}: "
             + ", ".join(lonely[:NAMES_SHOWN])
             + (", ..." if len(lonely) > NAMES_SHOWN else ""),
             path=first.path,

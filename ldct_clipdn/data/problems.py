@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from ldct_clipdn.core.words import counted
 from ldct_clipdn.data.names import dose_word, mayo_patient
 from ldct_clipdn.errors import DataError
 
@@ -128,7 +129,7 @@ def unreadable(reasons: Mapping[Path, str]) -> list[Problem]:
     return [
         Problem(
             "unreadable",
-            f"{_count(paths, 'file')} cannot be read: {reason}",
+            f"{counted(len(paths), 'file')} cannot be read: {reason}",
             "Fetch again or remove",
             tuple(paths),
         )
@@ -155,7 +156,7 @@ def doubtful(doubts: Mapping[Path, str]) -> list[Problem]:
     return [
         Problem(
             "doubtful values",
-            f"{_count(paths, 'file')} may hold no HU: {doubts[paths[0]]}",
+            f"{counted(len(paths), 'file')} may hold no HU: {doubts[paths[0]]}",
             "Rescale them to HU where they are not",
             paths,
         )
@@ -196,7 +197,7 @@ def _missing_pairs(pairs: DosePairs) -> list[Problem]:
         problems.append(
             Problem(
                 "unequal counts" if prepared else "missing pair",
-                f"{whose}: {_count(slices, 'slice')} cannot be paired: {reason}",
+                f"{whose}: {counted(len(slices), 'slice')} cannot be paired: {reason}",
                 "Add the missing files or remove these",
                 tuple(one.path for one in slices),
                 fatal=prepared,
@@ -238,7 +239,7 @@ def _empty_folders(found: FoundSlices) -> list[Problem]:
     return [
         Problem(
             "empty folder",
-            f"{_count(empty, 'folder')} without any CT slice",
+            f"{counted(len(empty), 'folder')} without any CT slice",
             "Fetch the images or remove the folders",
             tuple(empty),
         )
@@ -252,7 +253,3 @@ def _should_hold_slices(folder: Path) -> bool:
 
 def _below(path: Path, root: Path) -> Path:
     return path.relative_to(root) if path != root and path.is_relative_to(root) else path
-
-
-def _count(things: Sequence[object], noun: str) -> str:
-    return f"{len(things)} {noun}{'s' if len(things) > 1 else ''}"

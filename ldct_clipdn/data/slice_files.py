@@ -7,10 +7,10 @@ with what else is installed (MONAI_BUNDLE.md 8).
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,21 +19,34 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
 
 from ldct_clipdn.ct.hu import AIR_HU
 from ldct_clipdn.data.cache import Cache
-from ldct_clipdn.data.slices import CTSlice, FoundSlices, find_slices, read_frames
-from ldct_clipdn.errors import DataError, WriteError
+from ldct_clipdn.data.slices import CTSlice, FoundSlices, dicom_images, find_slices, read_frames
+from ldct_clipdn.errors import DataError, ReadError, WriteError
 from ldct_clipdn.io.attributes import number, numbers
-from ldct_clipdn.io.dicom_read import is_dicom, read_header
+from ldct_clipdn.io.dicom_read import is_dicom, read_slice
 from ldct_clipdn.io.volumes import RAS_FROM_LPS, Volume, is_volume, open_volume, stem_and_suffix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pydicom import Dataset
 
-__all__ = ["LoadImageCTd", "SaveImageCTd", "read_hu", "read_through", "slice_items"]
+    from ldct_clipdn.io.scan import Instance
+
+__all__ = [
+    "LoadImageCTd",
+    "ReadableSlices",
+    "SaveImageCTd",
+    "read_hu",
+    "read_through",
+    "slice_items",
+]
 
 Item = dict[Hashable, Any]
+
+log = logging.getLogger(__name__)
 
 
 def slice_items(source: Path | str | None) -> list[dict[str, Any]]:
@@ -89,9 +102,13 @@ def read_hu(path: Path, frame: int = 0) -> NDArray[np.float32]:
     ReadError
         When the file cannot be read.
     """
+    if path.suffix == ".npy":
+        return next(read_frames(path))
     if is_volume(path):
-        return np.maximum(_last_volume(path).frame(frame), np.float32(AIR_HU))
-    return next(islice(read_frames(path), frame, None))
+        hu = _last_volume(path).frame(frame)
+    else:
+        hu = read_slice(_last_images(path)[frame]).hu
+    return np.fmax(hu, np.float32(AIR_HU))  # not maximum: of NaN, fmax makes air
 
 
 def read_through(cache: Cache) -> Callable[[Path, int], NDArray[np.float32]]:
@@ -197,6 +214,45 @@ class SaveImageCTd(MapTransform):
         return {**data, "saved": str(path)}
 
 
+class ReadableSlices(IterableDataset[Item]):
+    """Yield the slices that can be read, one after the other; the others are named in the log.
+
+    Parameters
+    ----------
+    data
+        As `slice_items` gives them.
+    transform
+        Reads one; its `ReadError` leaves the slice out, every other error ends the run.
+    """
+
+    def __init__(
+        self, data: Sequence[Mapping[str, Any]], transform: Callable[[Mapping[str, Any]], Item]
+    ) -> None:
+        self.data = data
+        self.transform = transform
+
+    def __iter__(self) -> Iterator[Item]:
+        worker = get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        for item in self.data[first::step]:
+            try:
+                read = self.transform(item)
+            except Exception as error:
+                reason = _read_error(error)
+                if reason is None:
+                    raise
+                log.warning("%s", reason)
+            else:
+                yield read
+
+
+def _read_error(error: BaseException | None) -> ReadError | None:
+    """Take our error out of those that MONAI's Compose wraps around it."""
+    while error is not None and not isinstance(error, ReadError):
+        error = error.__cause__
+    return error
+
+
 def _read_through(cache: Cache, path: Path, frame: int) -> NDArray[np.float32]:
     return cache.read(path, frame) if path in cache.names else read_hu(path, frame)
 
@@ -207,10 +263,18 @@ def _last_volume(path: Path) -> Volume:
     return open_volume(path)
 
 
+@lru_cache(maxsize=1)
+def _last_images(path: Path) -> tuple[Instance, ...]:
+    """Keep the headers of the file whose frames are asked for one after the other."""
+    return dicom_images(path)
+
+
 def _item(found: FoundSlices, one: CTSlice, names: Counter[str]) -> dict[str, Any]:
     root = found.root if found.root.is_dir() else found.root.parent
     folder, stem = one.path.relative_to(root).parent, stem_and_suffix(one.path)[0]
-    stem = stem.removesuffix(one.path.suffix) if one.kind != "volume" else f"{stem}_{one.frame:04d}"
+    stem = stem.removesuffix(one.path.suffix) if one.kind != "volume" else stem
+    if one.kind == "volume" or one.frames > 1:
+        stem = f"{stem}_{one.frame:04d}"
     name = str(folder / f"{stem}_denoised")
     names[name] += 1
     if names[name] > 1:
@@ -223,7 +287,7 @@ def _affine(path: Path, frame: int) -> NDArray[np.float64]:
     """Map (column, row, 0) of a slice to millimetres, right to left, back to front and up (RAS)."""
     if is_volume(path):
         return _frame_affine(_last_volume(path), frame)
-    return _header_affine(path) if is_dicom(path) else np.eye(4)
+    return _header_affine(_last_images(path)[frame].header) if is_dicom(path) else np.eye(4)
 
 
 def _frame_affine(volume: Volume, frame: int) -> NDArray[np.float64]:
@@ -235,8 +299,7 @@ def _frame_affine(volume: Volume, frame: int) -> NDArray[np.float64]:
     return affine
 
 
-def _header_affine(path: Path) -> NDArray[np.float64]:
-    header = read_header(path)
+def _header_affine(header: Dataset) -> NDArray[np.float64]:
     origin, cosines = (
         numbers(header, name) for name in ("ImagePositionPatient", "ImageOrientationPatient")
     )

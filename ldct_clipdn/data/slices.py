@@ -26,7 +26,14 @@ from ldct_clipdn.io.volumes import data_files, hu_doubt, is_volume, open_volume,
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CTSlice", "FoundSlices", "find_slices", "read_frames", "source_files"]
+__all__ = [
+    "CTSlice",
+    "FoundSlices",
+    "dicom_images",
+    "find_slices",
+    "read_frames",
+    "source_files",
+]
 
 PREPARED: Final = re.compile(r"^(?P<patient>.+)_(?P<index>\d+)_(?P<role>target|input)$")
 """Names of slices prepared as the published scripts do it: `L506_0_input.npy`."""
@@ -212,10 +219,27 @@ def _frames(path: Path) -> Iterator[NDArray[np.float32]]:
     elif is_volume(path):
         yield from open_volume(path).frames()
     else:
-        yield from (read_slice(one).hu for one in _images(path))
+        yield from (read_slice(one).hu for one in dicom_images(path))
 
 
-def _images(path: Path) -> tuple[Instance, ...]:
+def dicom_images(path: Path) -> tuple[Instance, ...]:
+    """Open the images of a DICOM file, each frame of an Enhanced CT image as one of its own.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    tuple of Instance
+        In the order of the frames; their pixels are not read yet.
+
+    Raises
+    ------
+    ReadError
+        When the file cannot be read.
+    """
     header = read_header(path)
     if is_multiframe(header):
         return split_frames(path, header)

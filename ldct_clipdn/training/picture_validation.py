@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from ignite.engine import Events
 from ignite.metrics import Metric
 from monai.engines import Evaluator
 
 from ldct_clipdn.core.benchmark import score_picture
-from ldct_clipdn.training.progress import CsvLog
+from ldct_clipdn.core.words import counted
+from ldct_clipdn.training.progress import CsvLog, MeasureLog
 
 __all__ = ["PictureLog", "PictureScores"]
 
@@ -71,7 +71,7 @@ class PictureScores(Metric):
         return {name: sum(one[name] for one in self.pictures) / count for name in MEASURES}
 
 
-class PictureLog:
+class PictureLog(MeasureLog):
     """Writes the means of every validation to a CSV file.
 
     Parameters
@@ -84,31 +84,9 @@ class PictureLog:
 
     def __init__(self, scores: PictureScores, folder: str | None) -> None:
         self.scores = scores
-        self.iteration = 0
         columns = ("iteration", "pictures", *MEASURES)
-        self.log = None if folder is None else CsvLog(Path(folder) / "validation.csv", columns)
-
-    def attach(self, engine: Evaluator) -> None:
-        """Watch an evaluator.
-
-        Parameters
-        ----------
-        engine
-            A MONAI evaluator.
-        """
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
-
-    def begin(self, iteration: int) -> None:
-        """Drop what was measured after an iteration: a resumed run measures it again.
-
-        Parameters
-        ----------
-        iteration
-            Iterations done; 0 starts the file.
-        """
-        self.iteration = iteration
-        if self.log is not None:
-            self.log.begin(iteration)
+        files = [] if folder is None else [CsvLog(Path(folder) / "validation.csv", columns)]
+        super().__init__(*files)
 
     def summary(self) -> str:
         """Say in one line how result and input compare.
@@ -118,16 +96,14 @@ class PictureLog:
         str
             PSNR and SSIM before and after.
         """
-        mean = self.scores.means()
+        mean, count = self.scores.means(), counted(len(self.scores.pictures), "picture")
         return (
             f"PSNR {mean['input_psnr']:.2f} -> {mean['psnr']:.2f} dB, SSIM "
-            f"{mean['input_ssim']:.3f} -> {mean['ssim']:.3f} ({len(self.scores.pictures)} pictures)"
+            f"{mean['input_ssim']:.3f} -> {mean['ssim']:.3f} ({count})"
         )
 
     def _write(self, engine: Evaluator) -> None:
         mean = {name: round(value, 6) for name, value in self.scores.means().items()}
-        if self.log is not None:
-            self.log.add(
-                {"iteration": self.iteration, "pictures": len(self.scores.pictures), **mean}
-            )
+        for log in self.logs:
+            log.add({"iteration": self.iteration, "pictures": len(self.scores.pictures), **mean})
         engine.state.metrics["val_ssim"] = mean["ssim"]

@@ -1,18 +1,19 @@
-"""What a training shows while it runs: a progress bar, and `train.csv`."""
+"""What a training shows while it runs: a progress bar, `train.csv`, and what it measures."""
 
 from __future__ import annotations
 
 import csv
 import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from ignite.engine import Events
-from monai.engines import SupervisedTrainer
+from monai.engines import Evaluator, SupervisedTrainer
 from tqdm import tqdm
 
-__all__ = ["CsvLog", "TrainProgress"]
+__all__ = ["CsvLog", "MeasureLog", "TrainProgress"]
 
 LOG_EVERY: Final = 10
 """Iterations between two readings of the loss; reading it more often would stall a GPU."""
@@ -63,6 +64,56 @@ class CsvLog:
             if file.tell() == 0:
                 writer.writeheader()
             writer.writerows(rows)
+
+
+class MeasureLog(ABC):
+    """Writes what every validation measures; stands among the evaluator's handlers.
+
+    Parameters
+    ----------
+    *logs
+        Its files; none for all but the first of several processes.
+    """
+
+    def __init__(self, *logs: CsvLog) -> None:
+        self.logs = logs
+        self.iteration = 0
+
+    def attach(self, engine: Evaluator) -> None:
+        """Watch an evaluator.
+
+        Parameters
+        ----------
+        engine
+            A MONAI evaluator.
+        """
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def begin(self, iteration: int) -> None:
+        """Drop what was measured after an iteration: a resumed run measures it again.
+
+        Parameters
+        ----------
+        iteration
+            Iterations done; 0 starts the files.
+        """
+        self.iteration = iteration
+        for log in self.logs:
+            log.begin(iteration)
+
+    @abstractmethod
+    def summary(self) -> str:
+        """Say in one line how result and input compare.
+
+        Returns
+        -------
+        str
+            Measures before and after.
+        """
+
+    @abstractmethod
+    def _write(self, engine: Evaluator) -> None:
+        """Write what was measured, and give its means to the engine's metrics."""
 
 
 class TrainProgress:

@@ -7,19 +7,20 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import torch
 import torch.distributed as dist
 from ignite.engine import Events
-from ignite.handlers import ProgressBar
 from monai.engines import Evaluator, SupervisedTrainer
+from tqdm import tqdm
 
 from ldct_clipdn.core.denoiser import FeatureAugmentation
+from ldct_clipdn.core.words import counted
 from ldct_clipdn.data.positions import seed_at
+from ldct_clipdn.errors import DataError
 from ldct_clipdn.training.checkpoint import RunState, denoiser_in
-from ldct_clipdn.training.progress import TrainProgress
-from ldct_clipdn.training.validation import ValidationLog
+from ldct_clipdn.training.progress import MeasureLog, TrainProgress
 
 __all__ = ["Interruption", "run_evaluation", "run_inference", "run_training"]
 
@@ -90,7 +91,7 @@ def run_training(
     state: RunState,
     iterations: int,
     evaluator: Evaluator | None,
-    validation_log: ValidationLog,
+    validation_log: MeasureLog,
 ) -> None:
     """Train to the last iteration, saving and validating on the way.
 
@@ -148,7 +149,7 @@ def run_training(
     logger.info("Done: %s and %s", state.best_path, state.last_path.name)
 
 
-def run_evaluation(evaluator: Evaluator, validation_log: ValidationLog) -> None:
+def run_evaluation(evaluator: Evaluator, validation_log: MeasureLog) -> None:
     """Measure a network once and say what came out.
 
     Parameters
@@ -164,25 +165,44 @@ def run_evaluation(evaluator: Evaluator, validation_log: ValidationLog) -> None:
 
 
 def run_inference(evaluator: Evaluator, output_dir: str) -> None:
-    """Denoise every slice of a data set, with a progress bar.
+    """Denoise every slice of a data set that can be read, with a progress bar.
 
     Parameters
     ----------
     evaluator
-        A MONAI evaluator whose postprocessing saves.
+        A MONAI evaluator whose postprocessing saves; its data set leaves out what cannot be read.
     output_dir
         Where it saves to.
+
+    Raises
+    ------
+    DataError
+        When slices were left out; the others are there.
     """
-    ProgressBar(desc="denoising").attach(evaluator)
-    evaluator.run()
-    logger.info("%d slices in HU: %s", evaluator.state.iteration, output_dir)
+    loader: Any = evaluator.data_loader
+    count, done = len(loader.dataset.data), 0
+    with tqdm(total=count, desc="denoising", unit=" slices", disable=None) as bar:
+
+        def note(engine: Evaluator) -> None:
+            nonlocal done
+            done += len(engine.state.output)
+            bar.update(len(engine.state.output))
+
+        evaluator.add_event_handler(Events.ITERATION_COMPLETED, note)
+        evaluator.run()
+    logger.info("%s in HU: %s", counted(done, "slice"), output_dir)
+    if done < count:
+        raise DataError(
+            f"{count - done} of {counted(count, 'slice')} could not be read and were left out",
+            remedy="They are named above; `ldct-clipdn data check DIR` says more",
+        )
 
 
 def _record(
     trainer: SupervisedTrainer,
     state: RunState,
     evaluator: Evaluator | None,
-    validation_log: ValidationLog,
+    validation_log: MeasureLog,
 ) -> None:
     """Save, after the validation that closed this interval."""
     iteration = trainer.state.iteration
@@ -198,7 +218,7 @@ def _close_short_interval(
     trainer: SupervisedTrainer,
     state: RunState,
     evaluator: Evaluator | None,
-    validation_log: ValidationLog,
+    validation_log: MeasureLog,
     *,
     measure: bool,
 ) -> None:
@@ -211,7 +231,7 @@ def _close_short_interval(
         state.save_last(trainer.state.iteration)
 
 
-def _count(trainer: SupervisedTrainer, validation_log: ValidationLog) -> None:
+def _count(trainer: SupervisedTrainer, validation_log: MeasureLog) -> None:
     validation_log.iteration = trainer.state.iteration
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from ignite.metrics import Metric
 from monai.engines import Evaluator
 from torch import Tensor
 
 from ldct_clipdn.core.metrics import psnr, rmse, ssim
+from ldct_clipdn.core.words import counted
 from ldct_clipdn.ct.hu import HURange
-from ldct_clipdn.training.progress import CsvLog
+from ldct_clipdn.training.progress import CsvLog, MeasureLog
 
 __all__ = ["SliceScores", "ValidationLog"]
 
@@ -62,6 +63,7 @@ class SliceScores(Metric):
         count = len(output["pred"])
         kinds = batch.get("set", [SYNTHETIC] * count)
         patients = batch.get("patient", [UNKNOWN] * count)
+        files, frames = batch.get("source", [UNKNOWN] * count), batch.get("frame", [0] * count)
         for k in range(count):
             clean = self._to_hu(output["label"][k])
             scores = self._score(self._to_hu(output["pred"][k]), clean)
@@ -71,6 +73,8 @@ class SliceScores(Metric):
                     "set": kinds[k],
                     "patient": patients[k],
                     "slice": len(self.slices),
+                    "file": files[k],
+                    "frame": int(frames[k]),
                     **scores,
                     **{f"input_{name}": value for name, value in before.items()},
                 }
@@ -132,7 +136,7 @@ class SliceScores(Metric):
         }
 
 
-class ValidationLog:
+class ValidationLog(MeasureLog):
     """Writes every validation to CSV files, and its means to the engine's metrics.
 
     Stands before what shows metrics (TensorBoard) in the evaluator's list of handlers.
@@ -158,43 +162,21 @@ class ValidationLog:
         by_slice: str | None = None,
     ) -> None:
         self.scores = scores
-        self.iteration = 0
-        self.patients = self.slices = None
+        head = ("iteration", "set", "patient")
+        self._patients = self._slices = None
         if folder is not None:
-            head = ("iteration", "set", "patient")
-            self.patients = CsvLog(Path(folder) / by_patient, (*head, "slices", *COLUMNS))
-            if by_slice is not None:
-                self.slices = CsvLog(Path(folder) / by_slice, (*head, "slice", *COLUMNS))
-
-    def attach(self, engine: Evaluator) -> None:
-        """Watch an evaluator.
-
-        Parameters
-        ----------
-        engine
-            A MONAI evaluator.
-        """
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
-
-    def begin(self, iteration: int) -> None:
-        """Drop what was measured after an iteration: a resumed run measures it again.
-
-        Parameters
-        ----------
-        iteration
-            Iterations done; 0 starts the files.
-        """
-        self.iteration = iteration
-        for log in (self.patients, self.slices):
-            if log is not None:
-                log.begin(iteration)
+            self._patients = CsvLog(Path(folder) / by_patient, (*head, "slices", *COLUMNS))
+        if folder is not None and by_slice is not None:
+            of_slice = (*head, "slice", "file", "frame", *COLUMNS)
+            self._slices = CsvLog(Path(folder) / by_slice, of_slice)
+        super().__init__(*(one for one in (self._patients, self._slices) if one is not None))
 
     def _write(self, engine: Evaluator) -> None:
         stamp = {"iteration": self.iteration}
-        if self.patients is not None:
-            self.patients.add(*({**stamp, **row} for row in self.scores.by_patient()))
-        if self.slices is not None:
-            self.slices.add(*({**stamp, **row} for row in self.scores.slices))
+        if self._patients is not None:
+            self._patients.add(*({**stamp, **row} for row in self.scores.by_patient()))
+        if self._slices is not None:
+            self._slices.add(*({**stamp, **row} for row in self.scores.slices))
         for kind, slices in _by_set(self.scores.slices).items():
             engine.state.metrics[f"val_psnr_{kind}"] = _mean(slices, "psnr")
             engine.state.metrics[f"val_rmse_hu_{kind}"] = _mean(slices, "rmse_hu")
@@ -210,7 +192,7 @@ class ValidationLog:
         return "; ".join(
             f"{kind}: PSNR {_mean(slices, 'input_psnr'):.2f} -> {_mean(slices, 'psnr'):.2f} dB, "
             f"RMSE {_mean(slices, 'input_rmse_hu'):.1f} -> {_mean(slices, 'rmse_hu'):.1f} HU "
-            f"({len(slices)} slices)"
+            f"({counted(len(slices), 'slice')})"
             for kind, slices in _by_set(self.scores.slices).items()
         )
 

@@ -21,7 +21,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import torch
-from builders import make_series
+from builders import body_hu, make_enhanced, make_series
 from bundle_runs import BUNDLE, CONFIGS, SMALL, our_error, run_bundle
 from monai.bundle import ConfigParser
 from monai.fl.client import MonaiAlgo
@@ -77,6 +77,7 @@ def test_evaluation_against_scikit_image(
     quarter = sorted((dataset / "quarter_1mm" / "L506").iterdir())
     assert len(found) == len(full) == 3
     for row, clean_path, noisy_path in zip(found, full, quarter, strict=True):
+        assert (row["file"], row["frame"]) == (str(clean_path), "0")
         clean, noisy = read_hu(clean_path), read_hu(noisy_path)
         result = denoised(network, noisy).clip(-1024, 3072)
         for name, image in (("", result), ("input_", noisy)):
@@ -189,6 +190,21 @@ def test_inference_of_a_volume(weights: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(sitk.GetArrayFromImage(image)[0], expected, atol=1e-2)
 
 
+def test_inference_of_enhanced_ct(weights: Path, tmp_path: Path) -> None:
+    """One file per frame, each where the frame lies in the patient."""
+    make_enhanced(tmp_path / "in" / "object.dcm")
+    outputs = infer(tmp_path / "in", tmp_path / "out", weights=str(weights))
+    assert [one.name for one in outputs] == [f"object_{k:04d}_denoised.nii.gz" for k in range(3)]
+    network = load_denoiser(weights)
+    for index, output in enumerate(outputs):
+        image = sitk.ReadImage(str(output))
+        np.testing.assert_allclose(image.GetOrigin(), (-10, -10, 2 * index), atol=1e-4)
+        np.testing.assert_allclose(image.GetSpacing(), (0.7, 0.7, 2), atol=1e-5)
+        hu = body_hu(32, 32, seed=index)
+        pixels = sitk.GetArrayFromImage(image)[0]
+        np.testing.assert_allclose(pixels, denoised(network, hu), atol=2)
+
+
 def test_inference_without_weights(
     marked: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -206,6 +222,34 @@ def test_inference_of_nothing(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError) as caught:
         infer(tmp_path, tmp_path / "out", weights=str(weights))
     assert "there is no CT slice" in our_error(caught.value).reason
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_inference_goes_on_past_what_cannot_be_read(
+    workers: int, marked: Path, weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = sorted(marked.rglob("*.dcm"))
+    bad.write_bytes(bad.read_bytes()[:-50])
+    with pytest.raises(RuntimeError) as caught:
+        infer(
+            marked,
+            tmp_path / "out",
+            weights=str(weights),
+            **{"dataloader#num_workers": workers},
+        )
+    assert "1 of 2 slices could not be read" in our_error(caught.value).reason
+    (output,) = (tmp_path / "out").rglob("*.nii.gz")
+    assert output.name == f"{good.stem}_denoised.nii.gz"
+    if not workers:  # what a worker logs goes to stderr by itself
+        assert f"{bad}: " in caplog.text
+
+
+def test_inference_of_nothing_that_can_be_read(marked: Path, weights: Path, tmp_path: Path) -> None:
+    for one in marked.rglob("*.dcm"):
+        one.write_bytes(one.read_bytes()[:-50])
+    with pytest.raises(RuntimeError) as caught:
+        infer(marked, tmp_path / "out", weights=str(weights))
+    assert "2 of 2 slices could not be read" in our_error(caught.value).reason
 
 
 def test_results_do_not_depend_on_itk(

@@ -211,7 +211,7 @@ def test_one_file_is_a_data_set_too(tmp_path: Path, caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.INFO):
         sets = training_sets(path, cache_dir=tmp_path / "cache")
     assert [(one["image"], one["patient"]) for one in sets.training] == [(str(path), "L067")]
-    assert "training: 1 slices of 1 patients; validation: 0 with synthetic noise" in caplog.text
+    assert "training: 1 slice of 1 patient; validation: 0 with synthetic noise" in caplog.text
 
 
 def test_volumes_in_several_folders_take_the_folder_as_patient(tmp_path: Path) -> None:
@@ -446,6 +446,16 @@ def test_one_patient_trains_whole_with_one_warning(
     assert not sets.validation
     assert len(caplog.messages) == 1
     assert "one patient" in caplog.messages[0]
+
+
+def test_all_of_it_may_train(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for patient in ("L067", "L096"):
+        make_mayo(tmp_path / "data" / "full_1mm" / patient, patient, "full")
+    with caplog.at_level(logging.WARNING):
+        sets = training_sets(tmp_path / "data", test_patients="none", cache_dir=tmp_path / "cache")
+    assert (len(sets.training), len(sets.validation)) == (6, 0)
+    (message,) = caplog.messages
+    assert "no patient is held out: all of it trains, nothing validates" in message
 
 
 def test_training_takes_normal_dose_alone_and_validation_both(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_names_without_partner_are_listed(tmp_path: Path) -> None:
     for case in "abcde":
         save(tmp_path / "out" / f"{case}.npy", flat(10))
         save(tmp_path / "ref" / f"{case.upper() if case != 'a' else case}.npy", flat(10))
-    with pytest.raises(DataError, match=r"4 slices have no partner in .*ref: b, c, d, \.\.\."):
+    with pytest.raises(DataError, match=r"4 slices without a partner in .*ref: b, c, d, \.\.\."):
         find_pairs(tmp_path / "out", tmp_path / "ref")
 
 

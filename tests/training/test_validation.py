@@ -99,7 +99,7 @@ def test_patients_are_averaged_apart(tmp_path: Path) -> None:
     ]
     assert float(patients[1]["psnr"]) == pytest.approx(np.mean(of_p0), abs=1e-5)
     assert "synthetic: PSNR" in log.summary()
-    assert "(1 slices)" in log.summary()
+    assert "(1 slice)" in log.summary()
 
 
 def test_pairs_alone_are_the_key_metric(tmp_path: Path) -> None:
