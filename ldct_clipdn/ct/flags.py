@@ -120,9 +120,8 @@ def find_flags(record: QualityRecord) -> tuple[Flag, ...]:
 def _input_flags(record: QualityRecord) -> Iterator[Flag]:
     expected, noise = record.expected, record.noise_before
     if record.nonfinite:
-        yield Flag(
-            "NONFINITE", "Some pixels came out as no number at all.", float(record.nonfinite), 0.0
-        )
+        text = f"{record.nonfinite} pixels came out as no number at all."
+        yield Flag("NONFINITE", text, float(record.nonfinite), 0.0)
     missing = (expected.slices or record.slices) - record.slices
     if missing > 0:
         text = f"{missing} of {expected.slices} images of this series are missing."
@@ -160,8 +159,9 @@ def _image_flags(record: QualityRecord) -> Iterator[Flag]:
         )
         yield Flag("STRUCTURE_IN_RESIDUAL", text, record.structure, limits.structure)
     if record.nps_shift is not None and abs(record.nps_shift) > limits.texture_shift:
-        way = "coarser, smoother" if record.nps_shift < 0 else "finer"
-        text = f"The remaining noise has another, {way} texture than in the original images."
+        way = "coarser" if record.nps_shift < 0 else "finer"
+        looks = ": they may look smeared or waxy" if record.nps_shift < 0 else ""
+        text = f"The noise that is left is {way} than in the original images{looks}."
         yield Flag("TEXTURE_SHIFT", text, record.nps_shift, limits.texture_shift)
     yield from _target_flags(record)
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ldct_clipdn.core.whole_file import whole_file
 from ldct_clipdn.ct.hu import WINDOWS, HURange
 from ldct_clipdn.errors import WriteError
-from ldct_clipdn.report.measures import measure_rows, score_rows
+from ldct_clipdn.report.measures import flag_figures, measure_rows, score_rows
 from ldct_clipdn.report.plots import Curve, line_plot
 from ldct_clipdn.report.png import data_uri
 
@@ -161,6 +161,7 @@ def render_page(page: SeriesPage) -> str:
     return environment.get_template("page.html").render(
         page=page,
         quality=page.quality,
+        figures=flag_figures,
         views=_views(page),
         difference=data_uri(page.after - page.before, DIFFERENCE_WINDOW),
         difference_window=DIFFERENCE_WINDOW,

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Final
 from ldct_clipdn.core.metrics import RULERS
 
 if TYPE_CHECKING:
-    from ldct_clipdn.ct.flags import FlagCode
+    from ldct_clipdn.ct.flags import Flag, FlagCode
     from ldct_clipdn.ct.quality_record import QualityRecord
 
-__all__ = ["Row", "measure_rows", "score_rows"]
+__all__ = ["Row", "flag_figures", "measure_rows", "score_rows"]
 
 MINUS: Final = "\N{MINUS SIGN}"
 NOT_MEASURED: Final = "not measured"
+COUNTS: Final = ("NONFINITE", "MISSING_SLICES")
+"""Flags whose texts say how many."""
+
 TISSUE_NAMES: Final = {"lung": "lung", "fat": "fat", "soft": "soft tissue", "bone": "bone"}
 
 
@@ -89,6 +92,34 @@ def score_rows(record: QualityRecord) -> list[tuple[str, ...]]:
         )
         for name, score in (record.scores or {}).items()
     ]
+
+
+def flag_figures(flag: Flag) -> str:
+    """Show what a flag was raised by.
+
+    Parameters
+    ----------
+    flag
+        One finding.
+
+    Returns
+    -------
+    str
+        What was measured and its limit, with units; empty where the flag is no matter of degree.
+    """
+    value, limit = flag.value, flag.threshold
+    if value is None or limit is None or flag.code in COUNTS:
+        return ""
+    if flag.code == "HU_BIAS":
+        return f"measured {_signed(value, 1, ' HU')}, limit {_within(f'{limit:g} HU')}"
+    if flag.code == "TEXTURE_SHIFT":
+        return f"measured {_signed(100 * value, 0, ' %')}, limit {_within(_percent(limit))}"
+    if flag.code == "BLUR":
+        return f"measured {_signed(100 * (value - 1), 0, ' %')}, limit {_percent(limit - 1)}"
+    if flag.code == "STRUCTURE_IN_RESIDUAL":
+        return f"measured {value:.3f}, limit {limit:g}"
+    word = "aimed at" if flag.code == "NOISE_OFF_TARGET" else "limit"
+    return f"measured {value:.1f} HU, {word} {limit:.1f} HU"
 
 
 def _noise(record: QualityRecord) -> Row:

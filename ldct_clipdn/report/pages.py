@@ -13,7 +13,6 @@ from ldct_clipdn.report.html import SeriesPage, read_identifiers, write_page
 if TYPE_CHECKING:
     from ldct_clipdn.batch.watch import Watched
     from ldct_clipdn.io.scan import Scan
-    from ldct_clipdn.io.uids import Recipe
 
 __all__ = ["has_page", "write_series_page"]
 
@@ -74,7 +73,7 @@ def write_series_page(target: Path, watched: Watched, *, identifiers: bool = Fal
         place=f"Slice {watched.example.index + 1} of {slices}",
         quality=watched.quality,
         series=facts,
-        settings={**_settings(watched.recipe), **result},
+        settings={**_settings(watched), **result},
         versions=tool_versions(),
         notes=notes,
         names_patient=identifiers,
@@ -107,12 +106,15 @@ def _of_volume(volume: Volume, *, identifiers: bool) -> _Source:
     return _Source(volume.shape[0], (doubt,) if doubt else (), facts, {})
 
 
-def _settings(recipe: Recipe) -> dict[str, str]:
+def _settings(watched: Watched) -> dict[str, str]:
+    recipe, target = watched.recipe, watched.quality.expected.target_hu
+    chosen = f", chosen to leave {target:g} HU of noise" if target else ""
+    limits = f"{recipe.hu_low:g} to {recipe.hu_high:g} HU"
     return {
-        "Strength": f"{recipe.strength:g}",
+        "Strength": f"{recipe.strength:g}{chosen}",
         "Weights": recipe.weights,
         "SHA-256 of the weights": recipe.sha256 or "none",
         "Encoder": recipe.encoder,
         "Computed by": f"{recipe.backend} {recipe.backend_version}, {recipe.device_class}",
-        "HU that the network sees": f"{recipe.hu_low:g} to {recipe.hu_high:g}",
+        "Range that the network sees": limits.replace("-", "\N{MINUS SIGN}"),
     }

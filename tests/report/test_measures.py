@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ldct_clipdn.ct.flags import Expected, find_flags
+from ldct_clipdn.ct.flags import Expected, Flag, find_flags
 from ldct_clipdn.ct.phantom import abdomen_phantom, spacing_mm
 from ldct_clipdn.ct.quality import QualityMeter, QualityRecord
-from ldct_clipdn.report.measures import Row, measure_rows, score_rows
+from ldct_clipdn.report.measures import Row, flag_figures, measure_rows, score_rows
 
 SIZE = 320
 
@@ -53,6 +53,30 @@ def test_figures_have_their_sign_and_unit(record: QualityRecord) -> None:
     assert found["Sharpness of the skin's edge"].limit == "at least \N{MINUS SIGN}10 %"
     assert found["Pixels whose change was held back"].change == "7"
     assert found["Mean HU of soft tissue"].limit == "\N{PLUS-MINUS SIGN}2 HU"
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        (Flag("HU_BIAS", "", -3.26, 3.0), "measured \u22123.3 HU, limit ±3 HU"),
+        (Flag("TEXTURE_SHIFT", "", -0.425, 0.2), "measured \u221242 %, limit ±20 %"),
+        (Flag("BLUR", "", 0.85, 0.9), "measured \u221215 %, limit \u221210 %"),
+        (Flag("STRUCTURE_IN_RESIDUAL", "", 0.0512, 0.03), "measured 0.051, limit 0.03"),
+        (Flag("NOISE_OFF_TARGET", "", 15.04, 12.0), "measured 15.0 HU, aimed at 12.0 HU"),
+        (Flag("LOW_NOISE_INPUT", "", 3.0, 5.0), "measured 3.0 HU, limit 5.0 HU"),
+        (Flag("OUT_OF_DISTRIBUTION", "", 120.0, 110.0), "measured 120.0 HU, limit 110.0 HU"),
+        (Flag("OUT_OF_DISTRIBUTION", ""), ""),
+        (Flag("MISSING_SLICES", "", 2.0, 0.0), ""),
+        (Flag("NONFINITE", "", 7.0, 0.0), ""),
+    ],
+)
+def test_what_raised_a_flag_has_its_unit(flag: Flag, words: str) -> None:
+    assert flag_figures(flag) == words
+
+
+def test_a_count_that_is_not_known_is_none(record: QualityRecord) -> None:
+    unknown = rows(replace(record, limited=None))
+    assert unknown["Pixels whose change was held back"].change == "not measured"
 
 
 def test_a_bias_marks_its_own_tissue(record: QualityRecord) -> None:
