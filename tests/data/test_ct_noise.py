@@ -170,9 +170,7 @@ def test_stretched_kernel_passes_more_one_way_and_keeps_its_strength() -> None:
         NoiseDraw(10.0, Kernel(0.26, 1.5), 0.0),
         np.random.RandomState(0),
     )
-    across, down = (
-        float((added * added.roll(1, axis)).mean() / added.var()) for axis in (1, 0)
-    )
+    across, down = (float((added * added.roll(1, axis)).mean() / added.var()) for axis in (1, 0))
     assert down - across > 0.1  # sharper across: neighbours there are less alike
     assert float(added.std()) == pytest.approx(30, rel=0.06)
 
