@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from ldct_clipdn.bench.matrix_tables import Summary
+from ldct_clipdn.bench.matrix_tables import Summary, short
 
 __all__ = ["draw_matrix"]
 
@@ -77,4 +77,4 @@ def _label(one: Summary) -> str:
     seen = " (trained on)" if one.training == "seen" else ""
     dose = one.dose if one.dose == "real" else f"{float(one.dose):.2g} sim."
     name = " ".join(filter(None, (one.scanner, one.kernel, f"{one.thickness_mm} mm")))
-    return f"{one.patient[:18]}: {name[:44]}{seen}, {dose}"
+    return f"{short(one.patient)}: {name[:44]}{seen}, {dose}"

@@ -14,12 +14,15 @@ import numpy as np
 from ldct_clipdn.bench.matrix_rows import SliceRow, gain_of, removed_share
 from ldct_clipdn.bench.slice_measures import Measures
 
-__all__ = ["Summary", "summarise", "write_matrix"]
+__all__ = ["Summary", "short", "summarise", "write_matrix"]
 
 FEWEST_PATIENTS: Final = 6
 """Below this many there is no interval and no p-value, only every patient's value."""
 
 DRAWS: Final = 10_000
+
+LONGEST: Final = 18
+"""Letters of a word in a printed table."""
 
 NAN: Final = float("nan")
 
@@ -135,6 +138,23 @@ def write_matrix(rows: Sequence[SliceRow], folder: Path, left_out: dict[str, str
     return text
 
 
+def short(name: str) -> str:
+    """Cut long words, such as a patient's name that is a UID.
+
+    Parameters
+    ----------
+    name
+        Words with blanks between.
+
+    Returns
+    -------
+    str
+        No word is longer than 18 letters.
+    """
+    words = (word if len(word) <= LONGEST else f"{word[: LONGEST - 1]}…" for word in name.split())
+    return " ".join(words)
+
+
 def _summary(rows: list[SliceRow], oracles: list[list[SliceRow]]) -> Summary:
     first = rows[0]
     gain = gain_of(rows, oracles)
@@ -205,7 +225,7 @@ def _by_place(
         first = next(iter(known.values()))
         cells = [text(known[name]) if name in known else "" for name in methods]
         lines.append(
-            [first.scanner, first.series, first.training, first.dose, *cells, truth(first)]
+            [first.scanner, short(first.series), first.training, first.dose, *cells, truth(first)]
         )
     return _markdown(lines)
 

@@ -13,6 +13,7 @@ import torch
 
 from ldct_clipdn.bench.cases import Case
 from ldct_clipdn.bench.fair import FairSet
+from ldct_clipdn.bench.matrix_tables import short
 from ldct_clipdn.core.whole_file import whole_file
 from ldct_clipdn.ct.hu import HURange, Window
 from ldct_clipdn.ct.tissue import body_mask, smooth
@@ -200,7 +201,7 @@ def _draw_tile(axes: Any, tile: WorstTile) -> None:
     window = _window(tile.pictures[2])
     for one, picture in zip(axes, tile.pictures, strict=True):
         _show(one, picture, window)
-    axes[0].set_title(f"{tile.series[:24]}\ndose {tile.dose}: x{tile.ratio:.2f}", fontsize=6)
+    axes[0].set_title(f"{short(tile.series)}\ndose {tile.dose}: x{tile.ratio:.2f}", fontsize=6)
 
 
 def _show(axes: Axes, picture: Volume, window: HURange) -> None:

@@ -17,6 +17,7 @@ from coloured import B30F, coloured_noise
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from ldct_clipdn.bench import classic
 from ldct_clipdn.bench.cases import REAL, find_cases, read_case
 from ldct_clipdn.bench.classic import CLASSIC
 from ldct_clipdn.bench.columns import (
@@ -32,7 +33,7 @@ from ldct_clipdn.bench.fair import FairSet
 from ldct_clipdn.bench.matrix import MatrixRun, run_matrix
 from ldct_clipdn.bench.matrix_outputs import write_outputs
 from ldct_clipdn.bench.matrix_rows import SliceRow, gain_of, removed_share
-from ldct_clipdn.bench.matrix_tables import FEWEST_PATIENTS, summarise, write_matrix
+from ldct_clipdn.bench.matrix_tables import FEWEST_PATIENTS, short, summarise, write_matrix
 from ldct_clipdn.bench.peers import build_peer
 from ldct_clipdn.bench.slice_measures import SliceProbe
 from ldct_clipdn.bench.worst import keep_worst, read_worst
@@ -248,6 +249,11 @@ def test_strengths_are_chosen_once(dataset: Path, tmp_path: Path) -> None:
     for column, oracle in zip(chosen_columns(strengths), oracle_columns(), strict=True):
         chosen, best = (fair.removed(one.denoise(fair).hu) for one in (column, oracle))
         assert 0 < chosen <= best + 1e-6
+    for one in classic.CLASSIC[:2]:
+        (other,) = set(one.strengths) - {strengths[one.name]}
+        columns = chosen_columns({one.name: strengths[one.name]}), chosen_columns({one.name: other})
+        better, worse = (fair.removed(column.denoise(fair).hu) for (column,) in columns)
+        assert better > worse
     known_strengths(find_cases([dataset / "alone"], (0.5,)), tmp_path, said.append)
     assert len(said) == 2
 
@@ -290,6 +296,10 @@ def test_no_interval_below_six_patients(patients: int, tmp_path: Path) -> None:
     assert "x, dose 0.5 (no tissue)" in text
     with (tmp_path / "matrix_patients.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 2 * patients + 2
+
+
+def test_long_names_are_cut() -> None:
+    assert short("1.3.6.1.4.1.9590.100.1.2.1283 B30f 3 mm") == "1.3.6.1.4.1.9590.… B30f 3 mm"
 
 
 def test_worst_tiles_are_found(dataset: Path, tmp_path: Path) -> None:
