@@ -1,7 +1,7 @@
 r"""Trains the paper's question on CT, who generalises: every model for the same CPU time.
 
-    python scripts/ct_trainings.py --minutes 8 --train DIR --validate DIR --imagenet FILE --out DIR \
-      [--only NAME ...] [--test DIR ...]
+    python scripts/ct_trainings.py --minutes 8 --train DIR --validate DIR --imagenet FILE \
+      --out DIR [--only [NAME ...]] [--test DIR ...]
 
 Encoders (full width, one channel): random and frozen, ImageNet-supervised and frozen, the same
 fine-tuned, random and trained from scratch; and DnCNN and RED-CNN. Each is trained on white noise
@@ -9,8 +9,8 @@ of sigma 5 alone by the paper's recipe (train.json, as_published.json), and on t
 the default weights by theirs (scratch.json): `ENCODER_white`, `ENCODER_mixture`. All begin by
 passing the image through and see 4 crops of 64 x 64 per iteration. A second start goes on where
 the first stopped. At the end OUT/generalise.csv and the printed table say what each model that is
-done is worth, beside the default weights: on the series under --test, at real low dose, at a
-simulated quarter of the dose, and under white noise of sigma 5.
+done is worth, beside the default weights and those of --weights: on the series under --test, at
+real low dose, at a simulated quarter of the dose, and under white noise of sigma 5.
 """
 
 from __future__ import annotations
@@ -92,8 +92,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--validate", type=Path, required=True, help="patients held out of it")
     parser.add_argument("--imagenet", type=Path, required=True, help="ImageNet-RN50v2 weights")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="train these")
+    parser.add_argument("--only", nargs="*", choices=NAMES, default=NAMES, help="train these")
     parser.add_argument("--test", nargs="+", type=Path, default=[], help="series to judge by")
+    parser.add_argument("--weights", nargs="+", default=[], help="others to judge, NAME=FILE")
     parser.add_argument("--limit", type=int, default=4, help="slices of each, evenly spread")
     parser.add_argument("--device", default="cpu")
     return parser.parse_args()
@@ -120,7 +121,7 @@ def measure(trainings: EqualTime, args: argparse.Namespace) -> None:
 
     device = torch.device(args.device)
     done = [f"{n}={trainings.run_dir(n) / 'last.pt'}" for n in NAMES if trainings.is_done(n)]
-    networks = [network_column(one, device) for one in (*done, "default")]
+    networks = [network_column(one, device) for one in (*done, *args.weights, "default")]
     cases = find_cases(args.test, (0.25,), args.limit)
     print(to_markdown(measure_generalisation(cases, networks, args.out / "generalise.csv", print)))
 
