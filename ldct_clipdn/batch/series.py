@@ -19,11 +19,12 @@ from ldct_clipdn.batch.trial import try_strength
 from ldct_clipdn.batch.watch import Watched, watch_scan, written_hu
 from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.ct.flags import Expected
-from ldct_clipdn.errors import LdctError, ReadError
+from ldct_clipdn.errors import LdctError, ReadError, WriteError
 from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_slice
-from ldct_clipdn.io.dicom_write import derived_series
+from ldct_clipdn.io.dicom_write import derived_series, describe_series
 from ldct_clipdn.io.known import find_written
+from ldct_clipdn.io.rehearse import rehearse
 from ldct_clipdn.io.uids import Recipe, identity, pixel_digest, series_uid
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def denoise_series(job: Job, setting: Setting, report: Callable[[int], None]) ->
         `partial` where images could not be read, `failed` where nothing was written.
     """
     start = perf_counter()
-    readable = _read_through(job.scan)
+    readable = _read_through(job, setting)
     try:
         done = _denoise(job, readable, setting, report)
     except Exception as error:  # what goes wrong with one series stops no other
@@ -160,7 +161,7 @@ def _denoise(
 ) -> _Done:
     scan = readable.scan
     if not scan.instances:
-        raise ReadError("none of its images can be read")
+        raise ReadError("none of its images can be used")
     recipe = _series_recipe(scan, setting)
     uid = series_uid(scan, recipe)
     written = find_written(setting.target / uid, readable.digests, recipe)
@@ -229,22 +230,27 @@ def _series_recipe(scan: Scan, setting: Setting) -> Recipe:
 
 @dataclass(frozen=True)
 class _Readable:
-    """The images of a scan whose pixels can be read, with their digests; and the others."""
+    """The images of a scan that can be read and written, with their digests; and the others."""
 
     scan: Scan
     digests: dict[str, str]
     failures: dict[Path, str]
 
 
-def _read_through(scan: Scan) -> _Readable:
+def _read_through(job: Job, setting: Setting) -> _Readable:
     """Read every image once, so that a bad one is known before the first is written."""
+    scan = job.scan
+    time = _series_time(scan.instances[0].header, setting)
+    series = describe_series(scan, setting.recipe, time=time, number=job.number)
     instances: list[Instance] = []
     digests: dict[str, str] = {}
     failures: dict[Path, str] = {}
     for instance in scan.instances:
         try:
-            digests[identity(instance)] = pixel_digest(read_slice(instance).stored)
-        except (ReadError, OSError) as error:
+            before = read_slice(instance)
+            rehearse(instance, before, series)
+            digests[identity(instance)] = pixel_digest(before.stored)
+        except (ReadError, WriteError, OSError) as error:
             failures[instance.path] = _reason(error)
         else:
             instances.append(instance)

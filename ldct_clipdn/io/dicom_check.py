@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHANGED",
+    "check_data_set",
     "check_derived",
     "check_dropped",
     "check_equipment",
@@ -105,13 +106,43 @@ def check_derived(
     """
     with quiet_pydicom():
         try:
-            derived = read_file(path)
-            layout = pixel_layout(source)
+            return check_data_set(source, before, read_file(path), output, path)
         except ReadError as error:
             return [error.reason]
-        words = _words(derived, layout, before, path)
-        pair = Pair(source, before, derived, words, layout, output)
-        return [problem for look in (*CHECKS, *PIXEL_CHECKS) for problem in look(pair)]
+
+
+def check_data_set(
+    source: Dataset, before: Slice, derived: Dataset, output: OutputOptions, path: Path
+) -> list[str]:
+    """Check one derived data set against its source.
+
+    Parameters
+    ----------
+    source
+        Header of the source image.
+    before
+        Pixels of the source image.
+    derived
+        As it was read from its file.
+    output
+        How it should be written.
+    path
+        The file, for errors.
+
+    Returns
+    -------
+    list of str
+        What is wrong, one line each; empty where all is well.
+
+    Raises
+    ------
+    ReadError
+        When the source does not say how its pixels are stored.
+    """
+    layout = pixel_layout(source)
+    words = _words(derived, layout, before, path)
+    pair = Pair(source, before, derived, words, layout, output)
+    return [problem for look in (*CHECKS, *PIXEL_CHECKS) for problem in look(pair)]
 
 
 def _words(

@@ -36,6 +36,7 @@ __all__ = [
     "SeriesWriter",
     "clear_unfinished",
     "derived_series",
+    "describe_series",
     "sync_folder",
     "to_stored",
     "write_derived",
@@ -111,8 +112,8 @@ def derived_series(
     WriteError
         When a file cannot be written, a check fails, or the series is there already.
     """
-    uid = series_uid(scan, recipe)
-    series = DerivedSeries(uid, number, recipe, time, _incomplete(scan))
+    series = describe_series(scan, recipe, time=time, number=number)
+    uid = series.uid
     folder, hidden = target / uid, target / f".{uid}.partial"
     if folder.exists():
         raise WriteError(
@@ -133,6 +134,28 @@ def derived_series(
         shutil.rmtree(hidden, ignore_errors=True)
         raise
     shutil.rmtree(hidden, ignore_errors=True)
+
+
+def describe_series(scan: Scan, recipe: Recipe, *, time: datetime, number: int) -> DerivedSeries:
+    """Say what all images of a derived series share.
+
+    Parameters
+    ----------
+    scan
+        The source.
+    recipe
+        What is done.
+    time
+        The time of all clock attributes.
+    number
+        SeriesNumber of the derived series.
+
+    Returns
+    -------
+    DerivedSeries
+        The derived series.
+    """
+    return DerivedSeries(series_uid(scan, recipe), number, recipe, time, _incomplete(scan))
 
 
 def write_derived(

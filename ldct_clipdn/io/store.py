@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from pydicom import dcmwrite
 
@@ -17,7 +17,7 @@ from ldct_clipdn.io.output import COMPRESSIONS, OutputOptions
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["explained", "refuse", "store"]
+__all__ = ["encode", "explained", "refuse", "store"]
 
 MESSAGES_SHOWN: Final = 3
 
@@ -43,9 +43,22 @@ def store(ds: Dataset, path: Path, output: OutputOptions) -> None:
     if syntax.is_compressed:
         ds.compress(syntax, encoding_plugin=encoder, generate_instance_uid=False)
     with path.open("xb") as file:
-        dcmwrite(file, ds, enforce_file_format=True)
+        encode(ds, file)
         file.flush()
         os.fsync(file.fileno())
+
+
+def encode(ds: Dataset, file: BinaryIO) -> None:
+    """Write a derived data set into an open file.
+
+    Parameters
+    ----------
+    ds
+        With file meta information.
+    file
+        Open for writing.
+    """
+    dcmwrite(file, ds, enforce_file_format=True)
 
 
 @contextmanager

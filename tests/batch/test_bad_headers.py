@@ -1,0 +1,53 @@
+"""A slice whose header cannot be written costs itself, and never its series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pydicom
+import pytest
+from builders import make_series
+
+from ldct_clipdn.batch.manifest import Manifest
+from ldct_clipdn.batch.run import RunOptions, denoise_study
+
+IDENTITY = RunOptions(backend="identity")
+
+
+def damage(path: Path, before: bytes, after: bytes) -> None:
+    """Write other bytes over the first place where the header holds some."""
+    content = path.read_bytes()
+    assert before in content
+    path.write_bytes(content.replace(before, after, 1))
+
+
+def with_type_of_numbers(path: Path) -> None:
+    damage(path, b"\x08\x00\x08\x00CS", b"\x08\x00\x08\x00US")
+
+
+def with_description_of_numbers(path: Path) -> None:
+    damage(path, b"\x08\x00\x3e\x10LO", b"\x08\x00\x3e\x10FD")
+
+
+def check_partial(manifest: Manifest, bad: Path, source: Path, target: Path) -> None:
+    (series,) = manifest.series
+    assert (series.status, manifest.exit_code) == ("partial", 1)
+    failed = [one for one in manifest.inputs if one.outcome == "failed"]
+    assert [one.path for one in failed] == [bad.relative_to(source).as_posix()]
+    assert failed[0].reason
+    assert "an error in ldct_clipdn itself" not in failed[0].reason
+    written = [pydicom.dcmread(one) for one in (target / series.derived_uid).iterdir()]
+    assert len(written) == 2
+    assert all("INCOMPLETE 2/3" in one.SeriesDescription for one in written)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("damage", [with_type_of_numbers, with_description_of_numbers])
+def test_the_others_are_written(tmp_path: Path, damage: Callable[[Path], None], place: int) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    paths = make_series(source)
+    damage(paths[place])
+    check_partial(denoise_study(source, target, IDENTITY), paths[place], source, target)
+    again = denoise_study(source, target, IDENTITY)
+    assert (again.series[0].status, again.exit_code) == ("partial", 1)
