@@ -13,7 +13,7 @@ from ldct_clipdn.bench.slice_measures import Measures
 from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.errors import ConfigError, WriteError
 
-__all__ = ["Cell", "MatrixFile", "SliceRow", "gain_of", "removed_share"]
+__all__ = ["Cell", "MatrixFile", "SliceRow", "best_share", "gain_of", "removed_share"]
 
 FILE: Final = "matrix_slices.csv"
 
@@ -107,6 +107,22 @@ def removed_share(rows: Iterable[SliceRow]) -> float:
     return taken / possible if possible else math.nan
 
 
+def best_share(oracles: Iterable[Sequence[SliceRow]]) -> float:
+    """Give what the best oracle filter removes: what others are measured by.
+
+    Parameters
+    ----------
+    oracles
+        Slices by each oracle filter.
+
+    Returns
+    -------
+    float
+        NaN where there is no oracle, or none helps.
+    """
+    return max((share for one in oracles if (share := removed_share(one)) > 0), default=math.nan)
+
+
 def gain_of(rows: Sequence[SliceRow], oracles: Iterable[Sequence[SliceRow]]) -> float:
     """Give the share that a method removes over that of the best oracle filter.
 
@@ -122,8 +138,7 @@ def gain_of(rows: Sequence[SliceRow], oracles: Iterable[Sequence[SliceRow]]) -> 
     float
         NaN where there is no oracle, or none helps.
     """
-    best = max((removed_share(one) for one in oracles), default=math.nan)
-    return removed_share(rows) / best if best > 0 else math.nan
+    return removed_share(rows) / best_share(oracles)
 
 
 class MatrixFile:
@@ -217,24 +232,25 @@ class MatrixFile:
             ):
                 writer = csv.DictWriter(file, [*_names(), *DERIVED], lineterminator="\n")
                 writer.writeheader()
-                writer.writerows(self._line(row) for rows in self._cells.values() for row in rows)
+                writer.writerows(self._lines())
         except OSError as error:
             raise WriteError(
                 f"cannot be written ({system_words(error)})", path=self.path
             ) from error
 
-    def _line(self, row: SliceRow) -> dict[str, Any]:
-        oracles = [
-            [other for other in rows if other.slice == row.slice]
-            for cell, rows in self._cells.items()
-            if cell[:2] == row.cell[:2] and rows[0].kind == "oracle"
-        ]
-        return {
-            **asdict(row),
-            "removed": removed_share([row]),
-            "gain": gain_of([row], oracles),
-            "noise_returned": "yes" if row.noise_returned else "",
-        }
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        places: dict[tuple[str, str], list[list[SliceRow]]] = {}
+        for cell, rows in self._cells.items():
+            places.setdefault((cell.series, cell.dose), []).append(rows)
+        for columns in places.values():
+            oracles = [row for rows in columns for row in rows if row.kind == "oracle"]
+            for row in (row for rows in columns for row in rows):
+                yield {
+                    **asdict(row),
+                    "removed": removed_share([row]),
+                    "gain": gain_of([row], [[one] for one in oracles if one.slice == row.slice]),
+                    "noise_returned": "yes" if row.noise_returned else "",
+                }
 
 
 DERIVED: Final = ("removed", "gain", "noise_returned")

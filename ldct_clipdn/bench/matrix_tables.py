@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ldct_clipdn.bench.matrix_rows import SliceRow, gain_of, removed_share
+from ldct_clipdn.bench.matrix_rows import SliceRow, best_share, gain_of, removed_share
 from ldct_clipdn.bench.slice_measures import Measures
 
 __all__ = ["Summary", "short", "summarise", "write_matrix"]
@@ -157,17 +157,14 @@ def short(name: str) -> str:
 
 def _summary(rows: list[SliceRow], oracles: list[list[SliceRow]]) -> Summary:
     first = rows[0]
-    gain = gain_of(rows, oracles)
-    removed = removed_share(rows)
-    best = max((removed_share(one) for one in oracles), default=NAN)
     by_slice = [gain_of([row], [[one[k]] for one in oracles]) for k, row in enumerate(rows)]
     return Summary(
         **{name: getattr(first, name) for name in _IDENTITY},
         slices=len(rows),
-        removed=removed,
-        gain=gain,
+        removed=removed_share(rows),
+        gain=gain_of(rows, oracles),
         worst_gain=min((one for one in by_slice if math.isfinite(one)), default=NAN),
-        truth_gain=1 / best if best > 0 else NAN,
+        truth_gain=1 / best_share(oracles),
         truth_psnr=_mean(row.truth_psnr for row in rows),
         noise_returned=sum(row.noise_returned for row in rows),
         means={name: _mean(getattr(row, name) for row in rows) for name in MEASURES},
