@@ -48,6 +48,9 @@ CLIPPED_SHARE: Final = 0.01
 GRAIN_PX: Final = 4.0
 """Pixels that CT noise makes one: its correlated area, for standard errors."""
 
+NOTHING_LEFT: Final = 1e-3
+"""Share of the noise below which what is left has no texture, but that of rounding."""
+
 LARGE: Final = 3.0
 """Changes beyond this many times the noise are counted."""
 
@@ -111,6 +114,11 @@ class QualityMeter:
         The lowest value that can be stored, in HU.
     thresholds
         When something is flagged; None takes the defaults.
+
+    Raises
+    ------
+    DataError
+        When a distance is no positive number.
     """
 
     def __init__(
@@ -122,6 +130,8 @@ class QualityMeter:
         thresholds: Thresholds | None = None,
     ) -> None:
         self.spacing_mm = (float(spacing_mm[-2]), float(spacing_mm[-1]))
+        if not all(math.isfinite(one) and one > 0 for one in self.spacing_mm):
+            raise DataError(f"pixels of {self.spacing_mm} mm cannot be measured")
         self.thresholds = thresholds or Thresholds()
         self._every = math.ceil((slices or 1) / MEASURED)
         self._shape: tuple[int, ...] | None = None
@@ -149,7 +159,7 @@ class QualityMeter:
         Parameters
         ----------
         before, after
-            [H, W] in HU; padding as air in both.
+            [H, W] in HU; padding as air in both. What is no number before is taken as air.
         reference
             The same slice at normal dose, or None.
         limited
@@ -162,6 +172,9 @@ class QualityMeter:
         """
         old, new = np.asarray(before, dtype=np.float32), np.asarray(after, dtype=np.float32)
         self._check(old, new)
+        outside = ~np.isfinite(old)
+        if outside.any():
+            old, new = (np.where(outside, np.float32(AIR_HU), one) for one in (old, new))
         unusable = ~np.isfinite(new)
         if unusable.any():
             new = np.where(unusable, old, new)
@@ -319,7 +332,7 @@ def _reduction(before: Noise | None, after: Noise | None) -> float | None:
 
 
 def _shift(before: Spectrum | None, after: Spectrum | None) -> float | None:
-    if before is None or after is None or not before.average:
+    if before is None or after is None or after.noise_hu <= NOTHING_LEFT * before.noise_hu:
         return None
     return after.average / before.average - 1
 

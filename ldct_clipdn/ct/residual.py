@@ -35,6 +35,9 @@ NEIGHBOURHOOD_PX: Final = 8.0
 MARGIN_PX: Final = 5
 """Pixels taken off the body, so that its outline, the strongest edge, does not decide."""
 
+LEAST_PIXELS: Final = 10_000
+"""Pixels of the body that r needs: of fewer, that of pure noise passes the threshold by chance."""
+
 LEAST_SPREAD: Final = 1e-3
 """A change as even as this (a shift) follows nothing; the rest is rounding."""
 
@@ -92,10 +95,10 @@ def structure_correlation(hu: Plane, change: Plane, body: Mask) -> float | None:
     Returns
     -------
     float or None
-        -1 to 1: 0 where nothing changed; None without a body, or where it is one row.
+        -1 to 1: 0 where nothing changed; None where the body is small, or one row.
     """
     inside = shrink(body, MARGIN_PX)
-    if not inside.any() or min(hu.shape) < 2:  # one row has no gradient
+    if inside.sum() < LEAST_PIXELS or min(hu.shape) < 2:  # one row has no gradient
         return None
     smoothed = ndimage.gaussian_filter(hu, GRADIENT_PX, mode="nearest", truncate=3)
     gradient = np.hypot(*np.gradient(smoothed))[inside]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-__all__ = ["Found", "Instance", "Kept", "Result", "Scan", "Slice", "Unused"]
+__all__ = ["Found", "Instance", "Kept", "Result", "Scan", "Slice", "Unused", "pixel_spacing"]
+
+SMALLEST_MM: Final = 1e-3
+LARGEST_MM: Final = 1e2
+"""Pixels of micro-CT are larger, those of a scout smaller; a header can hold 0, or 1e-300."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +121,27 @@ class Scan:
         Returns
         -------
         tuple of float
-            Distance of rows and of columns in mm; (1, 1) where the header has none.
+            Distance of rows and of columns in mm; (1, 1) where the header has none that can be.
         """
-        spacing = numbers(self.instances[0].header, "PixelSpacing")
-        return (spacing[0], spacing[1]) if len(spacing) == 2 else (1.0, 1.0)
+        return pixel_spacing(self.instances[0].header) or (1.0, 1.0)
+
+
+def pixel_spacing(header: Dataset) -> tuple[float, float] | None:
+    """Read the pixel spacing of an image.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+
+    Returns
+    -------
+    tuple of float or None
+        Distance of rows and of columns in mm; None where the header has none, or one of no CT.
+    """
+    spacing = numbers(header, "PixelSpacing")
+    is_possible = all(SMALLEST_MM <= one <= LARGEST_MM for one in spacing)
+    return (spacing[0], spacing[1]) if len(spacing) == 2 and is_possible else None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.io.attributes import numbers, text
+from ldct_clipdn.io.scan import pixel_spacing
 from ldct_clipdn.io.volumes import stem_and_suffix
 
 if TYPE_CHECKING:
@@ -73,12 +74,11 @@ def volume_facts(volume: Volume, *, identifiers: bool = False) -> dict[str, str]
         Name and value, in the order in which they are shown.
     """
     slices, rows, columns = volume.shape
-    sizes = (*volume.spacing_mm, volume.step_mm)
     own = {"File": volume.path.name} if identifiers else {}
     return own | {
         "Slices": f"{slices} of {rows} x {columns} pixels",
-        "Pixel size": f"{' x '.join(f'{one:.3g}' for one in dict.fromkeys(sizes[:2]))} mm",
-        "Step from slice to slice": f"{sizes[2]:.3g} mm",
+        "Pixel size": _size(volume.spacing_mm),
+        "Step from slice to slice": f"{volume.step_mm:.3g} mm",
         "File type": FILE_TYPES[stem_and_suffix(volume.path)[1]],
         "Scanner, kernel, dose": "not known: such a file does not say",
     }
@@ -95,18 +95,23 @@ def _facts(headers: Sequence[Dataset], *, identifiers: bool) -> Iterator[tuple[s
     for name, keyword, unit in (
         ("Slice thickness", "SliceThickness", "mm"),
         ("Tube voltage", "KVP", "kV"),
-        ("Pixel size", "PixelSpacing", "mm"),
         ("Field of view", "ReconstructionDiameter", "mm"),
     ):
         values = numbers(first, keyword)
         if values:
-            yield name, f"{' x '.join(f'{one:.3g}' for one in dict.fromkeys(values))} {unit}"
-        elif keyword == "PixelSpacing":
-            yield name, "not known: 1 mm is supposed"
+            yield name, f"{values[0]:.3g} {unit}"
+    spacing = pixel_spacing(first)
+    yield "Pixel size", _size(spacing) if spacing else "not known: 1 mm is supposed"
     for name, (keyword, unit) in DOSE.items():
         values = [one for header in headers for one in numbers(header, keyword)[:1]]
         if values:
             yield name, f"{_span(values)} {unit}"
+
+
+def _size(spacing_mm: tuple[float, float]) -> str:
+    """Name rows and columns apart only where they differ."""
+    sizes = dict.fromkeys(f"{one:.3g}" for one in spacing_mm)
+    return f"{' x '.join(sizes)} mm"
 
 
 def _span(values: list[float]) -> str:

@@ -256,6 +256,14 @@ def test_strengths_by_name_are_shares(
     assert noise == pytest.approx([20 * 0.6, 20 * 0.3, 0], abs=0.6)
 
 
+@pytest.mark.parametrize("spacing", [("0", "0"), ("-1", "-1"), ("1e-300", "1e-300"), ("1e9", "1")])
+def test_impossible_spacing_stops_no_series(tmp_path: Path, spacing: tuple[str, str]) -> None:
+    make_series(tmp_path / "in", spacing=spacing)
+    manifest = denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY)
+    assert {one.reason for one in manifest.inputs} == {""}
+    assert manifest.exit_code == 0
+
+
 def test_an_invented_spot_is_held_back_and_counted(
     source: Path, tmp_path: Path, network: Callable[[Answer], None]
 ) -> None:

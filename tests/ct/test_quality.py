@@ -210,6 +210,41 @@ def test_what_cannot_be_measured_is_none() -> None:
     assert set(record.bias.values()) == {None}
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 64), (64, 1), (16, 16), (2, 64, 64)])
+@pytest.mark.parametrize("hu", [-1000.0, 50.0, 20000.0], ids=["air", "tissue", "metal"])
+def test_odd_images_are_measured_or_not_and_never_flagged_by_chance(
+    shape: tuple[int, ...], hu: float
+) -> None:
+    before = (hu + np.random.default_rng(0).normal(0, 20, shape)).astype(np.float32)
+    for after in (before, np.full_like(before, before.mean())):
+        record = assess_quality(before, after, (0.7, 0.7))
+        assert codes(record) == []
+        json.dumps(record.to_dict(), allow_nan=False)
+
+
+def test_noise_that_is_gone_has_no_texture() -> None:
+    before = 50 + coloured_noise(B30F, 128, 20.0, 0)
+    record = assess_quality(before, np.full_like(before, 50), (1, 1))
+    assert record.nps_shift is None
+    assert codes(record) == []
+    assert assess_quality(before, 50 + (before - 50) / 100, (1, 1)).nps_shift is not None
+
+
+def test_what_was_no_number_before_is_no_image(noisy: np.ndarray) -> None:
+    before, after = noisy[:1].copy(), noisy[:1] + 1
+    before[:, :40] = np.nan
+    record = assess_quality(before, after, MM)
+    before[:, :40] = after[:, :40] = -1024
+    assert record == assess_quality(before, after, MM)
+    assert record.nonfinite == 0
+
+
+@pytest.mark.parametrize("mm", [(0.0, 1.0), (1.0, -1.0), (np.nan, 1.0), (np.inf, 1.0)])
+def test_pixels_without_a_size_are_refused(mm: tuple[float, float]) -> None:
+    with pytest.raises(DataError, match="pixels of"):
+        assess_quality(np.zeros((8, 8)), np.zeros((8, 8)), mm)
+
+
 def test_scores_with_a_reference(clean: np.ndarray, noisy: np.ndarray) -> None:
     after = (clean + noisy) / 2
     record = assess_quality(noisy[:2], after[:2], MM, clean[:2])
