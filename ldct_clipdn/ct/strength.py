@@ -53,8 +53,8 @@ def auto_strength(noise_left: Callable[[float], float], target_hu: float) -> flo
         )
     if math.isnan(noise_left(0.0)):
         raise ConfigError(
-            "there is too little soft tissue to read the noise in, by which a strength is chosen: "
-            "give a strength, 0 to 1"
+            "its noise cannot be read, by which a strength is chosen: there is too little soft "
+            "tissue, or no noise in it; give a strength, 0 to 1"
         )
 
     @cache

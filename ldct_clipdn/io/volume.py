@@ -180,7 +180,12 @@ class Volume:
         str
             One sentence; empty where there is no doubt.
         """
-        ends = np.array([np.nanmin(self.stored), np.nanmax(self.stored)], dtype=np.float64)
+        values = self.stored
+        if self.dtype.kind == "f":
+            values = values[np.isfinite(values)]
+        if not values.size:
+            return "none of its values is a number"
+        ends = np.array([values.min(), values.max()], dtype=np.float64)
         low, high = sorted(ends * self.slope + self.intercept)
         return hu_doubt(low, high)
 

@@ -231,8 +231,8 @@ def test_a_series_whose_noise_cannot_be_read_fails_by_name(tmp_path: Path) -> No
     manifest = denoise_study(tmp_path / "in", tmp_path / "out", options)
     assert manifest.exit_code == 1
     assert {one.reason for one in manifest.inputs} == {
-        "there is too little soft tissue to read the noise in, by which a strength is chosen: give "
-        "a strength, 0 to 1"
+        "its noise cannot be read, by which a strength is chosen: there is too little soft "
+        "tissue, or no noise in it; give a strength, 0 to 1"
     }
 
 

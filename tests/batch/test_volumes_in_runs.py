@@ -196,6 +196,21 @@ def test_what_is_no_number_is_measured_as_unchanged(
     assert record.quality["nonfinite"] == 0
 
 
+@pytest.mark.parametrize(("value", "told"), [(np.nan, "none of its values"), (np.inf, "")])
+def test_volumes_without_numbers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, value: float, told: str
+) -> None:
+    values = np.full(SHAPE, value)
+    values[:, :9] = np.nan if told else -1000
+    nibabel.save(nibabel.Nifti1Image(values.T, np.diag([-1, -1, 1, 1])), tmp_path / "v.nii")
+    with caplog.at_level(logging.WARNING):
+        assert denoise_study(tmp_path / "v.nii", tmp_path / "out", IDENTITY).exit_code == 0
+    assert told in caplog.text
+    assert bool(caplog.text) is bool(told)
+    result = nibabel.load(tmp_path / "out" / "v_denoised.nii")
+    np.testing.assert_array_equal(np.asarray(result.dataobj).T, values)
+
+
 def test_strength_by_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).normal(50, 20, (3, 96, 96))
     source = write(tmp_path / "v.nii", values, "float32")
