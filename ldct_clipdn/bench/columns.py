@@ -16,7 +16,6 @@ from ldct_clipdn.bench.classic import BLENDS, CLASSIC, Filter, every_setting
 from ldct_clipdn.bench.fair import FairSet
 from ldct_clipdn.bench.peers import open_ct_network
 from ldct_clipdn.core.whole_file import whole_file
-from ldct_clipdn.ct.noise_meter import measure_noise
 from ldct_clipdn.ct.residual import limit_change
 from ldct_clipdn.errors import DataError
 from ldct_clipdn.inference.backends.torch_eager import TorchBackend
@@ -167,7 +166,7 @@ def choose_strengths(
         except DataError as error:
             say(f"  left out: {error.reason}")
             continue
-        noise = measure_noise(fair.quarter)
+        noise = fair.noise_hu
         for one in CLASSIC:
             tried = every_setting(one, fair.quarter, noise, blends=(0.0,))
             removed[one.name].append([fair.removed(candidate.result) for candidate in tried])
@@ -256,12 +255,12 @@ def _denoise(hu: Volume, backend: Backend) -> Volume:
 
 
 def _filtered(one: Filter, strength: float, fair: FairSet) -> Answer:
-    noise = measure_noise(fair.quarter)
+    noise = fair.noise_hu
     hu = np.stack([one.apply(plane, noise, strength) for plane in fair.quarter])
     return Answer(hu, f"strength {strength:.3g}")
 
 
 def _best(one: Filter, fair: FairSet) -> Answer:
-    tried = every_setting(one, fair.quarter, measure_noise(fair.quarter))
+    tried = every_setting(one, fair.quarter, fair.noise_hu)
     best = min(tried, key=lambda candidate: fair.error(candidate.result))
     return Answer(best.result, f"strength {best.strength:.3g}, blend {best.blend:g}")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ldct_clipdn.ct.hu import WINDOWS
-from ldct_clipdn.ct.noise_meter import smooth, soft_tissue
+from ldct_clipdn.ct.noise_meter import measure_noise, smooth, soft_tissue
 from ldct_clipdn.ct.nps import find_uniform_rois
 from ldct_clipdn.errors import DataError
 
@@ -143,6 +143,13 @@ class FairSet:
         """Error of the noise-free truth, for noise as strong as in the mask: nothing passes it."""
         added = (self.quarter - self.full)[self.mask].var()
         return self.shares.truth * float(added) / self.shares.added
+
+    @property
+    def noise_hu(self) -> float:
+        """Noise of the low dose, as filters are told: read from it alone where that can be."""
+        level = measure_noise(self.quarter)
+        blocks = self.shares.full + 2 * self.shares.covariance + self.shares.added
+        return level if np.isfinite(level) else float(np.sqrt(blocks))
 
     def error(self, result: Volume) -> float:
         """Give the mean squared difference to F* in soft tissue.

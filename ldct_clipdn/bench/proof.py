@@ -17,7 +17,6 @@ import numpy as np
 from ldct_clipdn.bench.cases import Case, find_cases, read_case
 from ldct_clipdn.bench.classic import Candidate, candidates
 from ldct_clipdn.bench.fair import FairSet, window_psnr
-from ldct_clipdn.ct.noise_meter import measure_noise
 from ldct_clipdn.errors import DataError
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def run_proof(
 def _measure(case: Case, fair: FairSet, name: str, denoise: Denoise) -> list[ProofRow]:
     low, slices = fair.quarter, len(case.slices)
     best: dict[str, Candidate] = {}
-    for tried in candidates(low, measure_noise(low)):
+    for tried in candidates(low, fair.noise_hu):
         known = best.get(tried.name)
         if known is None or fair.error(tried.result) < fair.error(known.result):
             best[tried.name] = tried

@@ -78,6 +78,15 @@ def test_error_by_slice_adds_up(pair: tuple[np.ndarray, ...]) -> None:
     )
 
 
+def test_noise_is_known_where_the_low_dose_has_no_tissue_left(
+    pair: tuple[np.ndarray, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fair = FairSet(pair[1], pair[2])
+    assert fair.noise_hu == pytest.approx(30, rel=0.1)
+    monkeypatch.setattr("ldct_clipdn.bench.fair.measure_noise", lambda _: float("nan"))
+    assert fair.noise_hu == pytest.approx(30, rel=0.1)
+
+
 def test_no_block_no_measure() -> None:
     air = np.full((1, 64, 64), -1000, dtype=np.float32)
     with pytest.raises(DataError, match="block"):

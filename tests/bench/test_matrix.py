@@ -47,7 +47,7 @@ SIZE = 160
 
 def _truth() -> np.ndarray:
     y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2
-    hu = np.where((x / 62) ** 2 + (y / 58) ** 2 < 1, 50.0, -1000.0)
+    hu = np.where((x / 65) ** 2 + (y / 62) ** 2 < 1, 50.0, -1000.0)
     hu[(x - 30) ** 2 + y**2 < 600] = 110
     return ndimage.gaussian_filter(hu, 0.7).astype(np.float32)
 
