@@ -18,7 +18,7 @@ from ldct_clipdn.ct.lowdose import simulate_low_dose
 from ldct_clipdn.ct.noise_meter import measure_noise
 from ldct_clipdn.data.doses import match_doses
 from ldct_clipdn.data.slices import CTSlice, find_slices, read_frames
-from ldct_clipdn.errors import DataError
+from ldct_clipdn.errors import ConfigError, DataError
 from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_header
 
@@ -110,7 +110,16 @@ def find_cases(
     -------
     list of Case
         Series by series: real pairs, then the simulated doses.
+
+    Raises
+    ------
+    ConfigError
+        When a dose or the limit cannot be used.
     """
+    if not all(0 < dose < 1 for dose in doses):
+        raise ConfigError("a dose to simulate is a share", remedy="Give above 0 and below 1: 0.25")
+    if limit is not None and limit < 1:
+        raise ConfigError(f"a limit of {limit} slices leaves nothing", remedy="Give 1 or more")
     cases: list[Case] = []
     for folder in folders:
         slices = find_slices(folder).slices

@@ -20,7 +20,7 @@ from ldct_clipdn.bench.matrix_rows import Cell, MatrixFile, SliceRow
 from ldct_clipdn.bench.results import versions
 from ldct_clipdn.bench.slice_measures import SliceProbe
 from ldct_clipdn.bench.worst import keep_worst
-from ldct_clipdn.errors import DataError
+from ldct_clipdn.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,12 +106,14 @@ def run_matrix(
     Raises
     ------
     ConfigError
-        When there are rows and `resume` is false.
+        When there are rows and `resume` is false, or two columns have one name.
     DataError
         When no case can be measured.
     WriteError
         When the folder cannot be written.
     """
+    if len({column.name for column in columns}) < len(columns):
+        raise ConfigError("two methods have one name", remedy="Give --weights NAME=FILE")
     file = MatrixFile(folder, resume=resume)
     left_out: dict[str, str] = {}
     for done, case in enumerate(cases):

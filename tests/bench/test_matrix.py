@@ -351,6 +351,16 @@ def test_command(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     shutil.rmtree(tmp_path / "out" / "worst")
 
 
+def test_impossible_settings_are_refused(dataset: Path, tmp_path: Path) -> None:
+    for dose in (0, 1, 25):
+        with pytest.raises(ConfigError, match="is a share"):
+            find_cases([dataset], (0.5, dose))
+    with pytest.raises(ConfigError, match="leaves nothing"):
+        find_cases([dataset], (0.5,), 0)
+    with pytest.raises(ConfigError, match="one name"):
+        _run(dataset, [INPUT_COLUMN, _perfect(), _perfect(w=2)], tmp_path)
+
+
 def test_several_folders_make_no_table_3(dataset: Path, tmp_path: Path) -> None:
     given = ["benchmark", "ldct", str(dataset), str(dataset), "--out", str(tmp_path)]
     assert main(given) == 2

@@ -156,7 +156,8 @@ def _run_matrix(args: argparse.Namespace) -> int:
 
     device = pick_device(args.device)
     networks = [network_column(one, device) for one in (*args.weights, "default")]
-    found = find_cases(args.folders, args.dose or DOSES, args.limit or MOST_SLICES, args.trained_on)
+    limit = MOST_SLICES if args.limit is None else args.limit
+    found = find_cases(args.folders, args.dose or DOSES, limit, args.trained_on)
     with progress_bar(args, unit=" cells") as progress:
         ran = run_matrix(
             [case for case in found if not (args.held_out and case.trained)],
