@@ -53,7 +53,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         parts, "fetch", run_fetch, "fetch an encoder through open_clip (needs the internet)"
     )
     fetch.add_argument("tag", metavar="TAG", help="open_clip's tag, such as openai")
-    fetch.add_argument("--encoder", default="RN50", help="RN50 (default), RN50x4 or RN50x16")
+    fetch.add_argument(
+        "--encoder", default="RN50", help="RN50 (default), RN101, RN50x4, RN50x16 or RN50x64"
+    )
 
     export = add_command(
         parts,

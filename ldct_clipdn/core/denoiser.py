@@ -187,10 +187,10 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
     in_channels
         1 for CT (adds the learnable 1x1 adapter), 3 for RGB.
     encoder
-        `RN50`, `RN50x4`, `RN50x16` or `ViT-B-16` of CLIP; for contrast `MoCo-v3-RN50` or
-        `ImageNet-RN50v2`; or `tiny` (for tests).
+        `RN50`, `RN50x4`, `RN50x16`, `RN101`, `RN50x64` or `ViT-B-16` of CLIP; for contrast
+        `MoCo-v3-RN50` or `ImageNet-RN50v2`; or `tiny` (for tests).
     width
-        Base channels C of encoder and decoder; None takes the encoder's own (64, 80, 96). Another
+        Base channels C of encoder and decoder; None takes the encoder's own (64 of RN50). Another
         value builds the same layout narrower or wider and refuses `pretrained`.
     pretrained
         The encoder's weights: an open_clip tag such as `"openai"`, or a file; None leaves it

@@ -58,6 +58,8 @@ ENCODERS: Final = {
     "RN50": EncoderLayout((3, 4, 6, 3), 64),
     "RN50x4": EncoderLayout((4, 6, 10, 6), 80),
     "RN50x16": EncoderLayout((6, 8, 18, 8), 96),
+    "RN101": EncoderLayout((3, 4, 23, 3), 64),
+    "RN50x64": EncoderLayout((3, 15, 36, 10), 128),
     "ViT-B-16": EncoderLayout((7,), 64, "vit"),
     "MoCo-v3-RN50": EncoderLayout((3, 4, 6, 3), 64, "moco"),
     "ImageNet-RN50v2": EncoderLayout((3, 4, 6), 64, "imagenet"),

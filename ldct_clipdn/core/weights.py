@@ -248,7 +248,7 @@ def fetch_encoder(encoder: str, tag: str) -> Path:
     Parameters
     ----------
     encoder
-        `RN50`, `RN50x4` or `RN50x16`.
+        One of CLIP's ResNets, such as `RN50`.
     tag
         open_clip's tag, such as `openai`.
 

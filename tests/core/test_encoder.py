@@ -11,7 +11,7 @@ from ldct_clipdn.core.encoder import CALIBRATION_BATCHES, ENCODERS, Encoder
 from ldct_clipdn.errors import ConfigError
 
 # layers, attention heads, output and image size of the CLIP models
-TOWERS = {"RN50": (32, 1024, 224), "RN50x4": (40, 640, 288)}
+TOWERS = {"RN50": (32, 1024, 224), "RN101": (32, 512, 224), "RN50x4": (40, 640, 288)}
 
 
 def open_clip_tower(name: str) -> nn.Module:
@@ -42,7 +42,19 @@ def open_clip_features(tower: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     return features
 
 
-@pytest.mark.parametrize("name", ["RN50", "RN50x4"])
+def test_every_size_is_that_of_open_clip():
+    from open_clip.factory import get_model_config
+
+    sizes = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64")  # the paper's Figure 1
+    assert {name for name, one in ENCODERS.items() if one.family == "clip"} == {*sizes, "tiny"}
+    for name in sizes:
+        tower = get_model_config(name)["vision_cfg"]
+        assert (list(ENCODERS[name].blocks), ENCODERS[name].width) == (
+            tower["layers"], tower["width"]
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["RN50", "RN101", "RN50x4"])
 def test_features_equal_open_clips(name):
     tower = open_clip_tower(name)
     encoder = Encoder(ENCODERS[name], with_f5=True, norm="frozen").eval()
