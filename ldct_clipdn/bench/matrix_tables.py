@@ -231,15 +231,19 @@ def _patients(summaries: Sequence[Summary]) -> str:
     """Per dose and method every held-out patient's value, and what these say together."""
     lines = [["dose", "method", "patients", "geometric mean", "lowest", "95 % interval", "p"]]
     doses = dict.fromkeys(one.dose for one in summaries)
+    networks = {one.method for one in summaries if one.kind == "network"}
     for dose in doses:
         for method in _methods(summaries):
             values = _by_patient(summaries, dose, method)
             if values and method != "input":
-                lines.append([dose, method, str(len(values)), *_together(values)])
+                tested = _tested(values) if method in networks else ["", ""]
+                mean = f"{math.exp(np.log(values).mean()):.3f}"
+                lines.append([dose, method, str(len(values)), mean, f"{min(values):.3f}", *tested])
     return (
         "Held-out patients and phantoms together: gain, geometric mean over a patient's series, "
-        "then over patients. Interval: bootstrap over patients; p: Wilcoxon's signed rank test "
-        f"against 1, two-sided; neither below {FEWEST_PATIENTS} patients.\n\n" + _markdown(lines)
+        "then over patients. Of networks the interval (bootstrap over patients) and p (Wilcoxon's "
+        f"signed rank test against 1, two-sided); neither below {FEWEST_PATIENTS} patients.\n\n"
+        + _markdown(lines)
     )
 
 
@@ -251,17 +255,17 @@ def _by_patient(summaries: Sequence[Summary], dose: str, method: str) -> list[fl
     return [math.exp(sum(some) / len(some)) for some in logs.values()]
 
 
-def _together(values: Sequence[float]) -> list[str]:
-    logs = np.log(values)
-    shown = [f"{math.exp(logs.mean()):.3f}", f"{min(values):.3f}"]
+def _tested(values: Sequence[float]) -> list[str]:
+    """Give interval and p-value of patients' gains; nothing of fewer than six."""
     if len(values) < FEWEST_PATIENTS:
-        return [*shown, "", ""]
+        return ["", ""]
     from scipy.stats import wilcoxon
 
+    logs = np.log(values)
     draws = np.random.default_rng(0).choice(logs, (DRAWS, len(logs))).mean(axis=1)
     low, high = np.exp(np.percentile(draws, (2.5, 97.5)))
     p = f"{wilcoxon(logs).pvalue:.3f}" if np.any(logs) else ""
-    return [*shown, f"{low:.3f} to {high:.3f}", p]
+    return [f"{low:.3f} to {high:.3f}", p]
 
 
 def _side_effects(summaries: Sequence[Summary]) -> str:
