@@ -29,7 +29,7 @@ ALLOCATION: Final = "[memory]"
 """What PyTorch's profiler calls an allocation (bytes above 0) or a release (below 0)."""
 
 _HEADER: Final = (
-    "network", "parameters (M)", "multiply-adds (G)", "seconds", "peak memory (GB)",
+    "network", "parameters (M)", "multiply-adds (G)", "seconds", "CPU seconds", "peak memory (GB)",
     "parameters [paper]", "multiply-adds [paper]", "seconds [paper]",
 )  # fmt: skip
 
@@ -48,6 +48,9 @@ class Efficiency:
         Billions of multiply-adds of convolutions, matrix products and attention.
     seconds
         Median time per image.
+    cpu_seconds
+        Median processor time per image, of all threads: what other work on the machine disturbs
+        less; on a GPU the host's.
     peak_gb
         Memory that it held at most, as PyTorch's allocator counts it, on a CPU and on a GPU:
         weights, image, and the most that was allocated at once while it ran.
@@ -57,6 +60,7 @@ class Efficiency:
     parameters_m: float
     gmac: float
     seconds: float
+    cpu_seconds: float
     peak_gb: float
 
 
@@ -109,12 +113,14 @@ def measure_efficiency(
         with FlopCounterMode(display=False) as counter:
             network(image)
         times = [_seconds(network, image) for _ in range(WARM_UP + repeats)][WARM_UP:]
+        seconds, cpu_seconds = (statistics.median(some) for some in zip(*times, strict=True))
         peak = _peak_gb(network, image)
     return Efficiency(
         name,
         count_parameters(network) / 1e6,
         counter.get_total_flops() / 2e9,
-        statistics.median(times),
+        seconds,
+        cpu_seconds,
         peak,
     )
 
@@ -150,6 +156,7 @@ def efficiency_table(
                 f"{row.parameters_m:.2f}",
                 f"{row.gmac:.2f}",
                 f"{row.seconds:.4f}",
+                f"{row.cpu_seconds:.4f}",
                 f"{row.peak_gb:.2f}",
                 *(("", "", "") if beside is None else (
                     f"{beside.parameters_m:g}", f"{beside.gmac:g}", f"{beside.seconds:g}"
@@ -181,12 +188,12 @@ def to_json(rows: Sequence[Efficiency]) -> list[Mapping[str, Any]]:
     return [asdict(row) for row in rows]
 
 
-def _seconds(network: nn.Module, image: torch.Tensor) -> float:
-    start = time.perf_counter()
+def _seconds(network: nn.Module, image: torch.Tensor) -> tuple[float, float]:
+    start = time.perf_counter(), time.process_time()
     network(image)
     if image.is_cuda:
         torch.cuda.synchronize(image.device)
-    return time.perf_counter() - start
+    return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
 def _peak_gb(network: nn.Module, image: torch.Tensor) -> float:

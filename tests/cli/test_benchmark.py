@@ -83,6 +83,9 @@ def test_missing_folders_and_equal_sets(pictures, tmp_path, capsys):
         assert "there is no such folder" in capsys.readouterr().err
         assert main(["benchmark", table, str(tmp_path / "file"), *out]) == 1
         assert "this is a file" in capsys.readouterr().err
+    tested = ["--method", "tv", "--validation", str(pictures / ".." / pictures.name), *out]
+    assert main(["benchmark", "synthetic", str(pictures), *tested]) == 2
+    assert "never adjusted on the test's pictures" in capsys.readouterr().err
     other = save_pictures(tmp_path / "copy" / "Kodak24", 1)
     assert main(["benchmark", "synthetic", str(pictures), str(other), *out]) == 2
     assert "two sets have one name among Kodak24, Kodak24" in capsys.readouterr().err

@@ -187,13 +187,20 @@ def methods_of(
     Raises
     ------
     ConfigError
-        When a method is unknown.
+        When a method is unknown, or the validation folder is a test set.
     WeightsError
         When a weights file cannot be used.
     """
     from ldct_clipdn.bench.experiment import read_validation
     from ldct_clipdn.bench.methods import make_method
+    from ldct_clipdn.errors import ConfigError
 
+    if args.validation and args.validation.resolve() in [one.resolve() for one in args.sets]:
+        raise ConfigError(
+            "a filter is never adjusted on the test's pictures",
+            path=args.validation,
+            remedy="Give a folder of other pictures as --validation",
+        )
     validation = read_validation(args.validation, pairs=pairs)
     names = [*args.method, *(f"weights:{one}" for one in args.weights)] or ["noisy"]
     return [make_method(name, device, validation) for name in names]
