@@ -9,7 +9,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from ldct_clipdn.errors import WriteError
+from ldct_clipdn.errors import ConfigError
 
 __all__ = ["LOCK_FILE", "hold_folder"]
 
@@ -33,21 +33,21 @@ def hold_folder(target: Path) -> Iterator[None]:
 
     Raises
     ------
-    WriteError
-        When another run holds it, or it cannot be made or written.
+    ConfigError
+        When it cannot be used: another run holds it, or it cannot be made or written.
     """
     lock = FileLock(target / LOCK_FILE, timeout=0, thread_local=False)
     try:
         target.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
-        raise WriteError(
+        raise ConfigError(
             "another run is writing into this folder",
             path=target,
             remedy="Wait until it ends, or give another folder",
         ) from error
     except OSError as error:
-        raise WriteError(
+        raise ConfigError(
             f"the output folder cannot be used: {error.strerror or error}",
             path=target,
             remedy="Give another folder",

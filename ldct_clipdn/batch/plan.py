@@ -7,11 +7,13 @@ import logging
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
+from errno import EACCES, ENOTDIR
+from os import W_OK, X_OK, access, strerror
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.batch.manifest import relative_name, write_json
-from ldct_clipdn.errors import ConfigError, WriteError
+from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.io.attributes import number, text
 from ldct_clipdn.io.dicom_write import clear_unfinished
 from ldct_clipdn.io.scan import Found, Scan, Unused
@@ -159,7 +161,7 @@ def plan_run(found: Found) -> Plan:
 
 
 def check_folders(source: Path, target: Path) -> None:
-    """Refuse an input that is not there, and an output that would become input.
+    """Refuse an input that is not there, and an output that is no folder or would become input.
 
     Parameters
     ----------
@@ -171,7 +173,7 @@ def check_folders(source: Path, target: Path) -> None:
     Raises
     ------
     ConfigError
-        When the source does not exist, or the target is it or lies in it.
+        When the source does not exist, or the target is it, lies in it, or cannot be made.
     """
     if not source.exists():
         raise ConfigError("there is no such file or folder", path=source, remedy="Check the name")
@@ -182,6 +184,19 @@ def check_folders(source: Path, target: Path) -> None:
             path=target,
             remedy="Give an output folder elsewhere",
         )
+    there = next(one for one in (inner, *inner.parents) if one.exists())
+    if not there.is_dir():
+        raise _unusable(target, NotADirectoryError(ENOTDIR, strerror(ENOTDIR)))
+    if not access(there, W_OK | X_OK):
+        raise _unusable(target, PermissionError(EACCES, strerror(EACCES)))
+
+
+def _unusable(target: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the output folder cannot be used: {error.strerror or error}",
+        path=target,
+        remedy="Give another folder",
+    )
 
 
 def begin_run(target: Path, recipe: str) -> datetime:
@@ -201,18 +216,14 @@ def begin_run(target: Path, recipe: str) -> datetime:
 
     Raises
     ------
-    WriteError
+    ConfigError
         When the folder cannot be made or written.
     """
     try:
         target.mkdir(parents=True, exist_ok=True)
         earlier = _read_run(target / RUN_FILE)
     except OSError as error:
-        raise WriteError(
-            f"the output folder cannot be used: {error.strerror or error}",
-            path=target,
-            remedy="Give another folder",
-        ) from error
+        raise _unusable(target, error) from error
     if earlier.get("recipe") == recipe:
         return datetime.fromisoformat(earlier["time"])
     clear_unfinished(target)  # its files bear another time

@@ -33,7 +33,7 @@ from ldct_clipdn.io.uids import Recipe
 if TYPE_CHECKING:
     from ldct_clipdn.inference.backends import Backend
 
-__all__ = ["Progress", "RunOptions", "Show", "denoise_study", "plan_study"]
+__all__ = ["Progress", "RunOptions", "Show", "denoise_study", "plan_study", "try_engine"]
 
 Show = Callable[[Watched], None]
 """Called with a series or volume that was denoised."""
@@ -82,11 +82,11 @@ def denoise_study(
     Raises
     ------
     ConfigError
-        When source, target or options cannot be used.
+        When source, target or options cannot be used, or another run holds the target.
     WeightsError, BackendError
         When the engine does not open.
     WriteError
-        When the target cannot be written.
+        When the target cannot be written any longer.
     """
     source, target = Path(source), Path(target)
     plan = plan_study(source, target, options)
@@ -142,6 +142,26 @@ def plan_study(source: str | Path, target: str | Path, options: RunOptions = DEF
         return plan
     volumes, unused = plan_volumes(plan.unused, admit)
     return replace(plan, volumes=volumes, unused=unused)
+
+
+def try_engine(plan: Plan, options: RunOptions = DEFAULTS) -> None:
+    """Open what a plan would be computed with, as the run does, and let go of it.
+
+    Parameters
+    ----------
+    plan
+        As `plan_study` makes it.
+    options
+        How.
+
+    Raises
+    ------
+    ConfigError
+        When no strength can be chosen.
+    WeightsError, BackendError
+        When the engine does not open.
+    """
+    _target_noise(_open(plan, options), options)
 
 
 def _open(plan: Plan, options: RunOptions) -> Backend:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from ldct_clipdn.io.attributes import texts
 from ldct_clipdn.io.scan import Found, Unused
 
 if TYPE_CHECKING:
+    from pydicom import Dataset
+
     from ldct_clipdn.io.scan import Scan
 
 __all__ = ["parse_filters", "select_series"]
@@ -52,6 +55,9 @@ def parse_filters(words: Sequence[str]) -> dict[str, list[str]]:
 def select_series(found: Found, words: Sequence[str]) -> Found:
     """Keep the series that are asked for; the others are skipped, with the reason.
 
+    What failed is skipped too where its series, or its own header, was not asked for. A file that
+    cannot be read far enough to tell has failed still: it may be part of what was asked for.
+
     Parameters
     ----------
     found
@@ -70,21 +76,41 @@ def select_series(found: Found, words: Sequence[str]) -> Found:
         When a filter makes no sense.
     """
     patterns = parse_filters(words)
+    if not patterns:
+        return found
     scans: list[Scan] = []
-    unused = list(found.unused)
+    skipped: list[Unused] = []
+    others: dict[str, str] = {}
     for scan in found.scans:
-        reason = _mismatch(scan, patterns)
+        reason = _mismatch(scan.instances[0].header, patterns)
         if reason:
+            others[scan.source_uid] = reason
             paths = dict.fromkeys(one.path for one in scan.instances)  # frames share a file
-            unused += [Unused(path, "skipped", reason, scan.source_uid) for path in paths]
+            skipped += [Unused(path, "skipped", reason, scan.source_uid) for path in paths]
         else:
             scans.append(scan)
-    return Found(tuple(scans), tuple(sorted(unused, key=lambda one: str(one.path))))
+    asked = {one.source_uid for one in scans}
+    failed = [_without_failure(one, patterns, asked, others) for one in found.unused]
+    unused = sorted([*failed, *skipped], key=lambda one: str(one.path))
+    return Found(tuple(scans), tuple(unused))
 
 
-def _mismatch(scan: Scan, patterns: Mapping[str, Sequence[str]]) -> str:
-    """Say why a series was not asked for; empty where it was."""
-    header = scan.instances[0].header
+def _without_failure(
+    one: Unused, patterns: Mapping[str, Sequence[str]], asked: Set[str], others: Mapping[str, str]
+) -> Unused:
+    """Turn the failure of what was not asked for into a skip that still tells of it."""
+    if one.outcome != "failed" or one.series_uid in asked:
+        return one
+    reason = others.get(one.series_uid, "")
+    if not reason and one.header is not None:
+        reason = _mismatch(one.header, patterns)
+    if not reason:
+        return one
+    return replace(one, outcome="skipped", reason=f"{reason}; it would have failed: {one.reason}")
+
+
+def _mismatch(header: Dataset, patterns: Mapping[str, Sequence[str]]) -> str:
+    """Say why what has this header was not asked for; empty where it was."""
     for keyword, wanted in patterns.items():
         values = texts(header, keyword) or [""]
         candidates = [*values, "\\".join(values)]

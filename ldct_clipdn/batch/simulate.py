@@ -90,9 +90,7 @@ def simulate_study(
     Raises
     ------
     ConfigError
-        When source, target, dose or kernel cannot be used.
-    WriteError
-        When another run holds the target, or it cannot be written.
+        When source, target, dose or kernel cannot be used, or another run holds the target.
     """
     _check(recipe)
     source, target = Path(source), Path(target)

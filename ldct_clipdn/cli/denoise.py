@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from ldct_clipdn.cli.options import add_command, print_json
-from ldct_clipdn.errors import WriteError
+from ldct_clipdn.errors import BackendError, ConfigError, WeightsError, WriteError
 
 if TYPE_CHECKING:
     from ldct_clipdn.batch.manifest import Manifest
@@ -154,12 +154,22 @@ def run(args: argparse.Namespace) -> int:
     -------
     int
         0 all was denoised, 1 a file or series failed, 3 nothing to denoise.
+
+    Raises
+    ------
+    ConfigError
+        When the run cannot begin, for whatever was given: then there is no manifest.
     """
+    try:
+        options = _options(args)
+        return _show_plan(args, options) if args.dry_run else _denoise(args, options)
+    except (BackendError, WeightsError) as error:  # those of a series are caught and recorded
+        raise ConfigError(error.reason, path=error.path, remedy=error.remedy) from error
+
+
+def _denoise(args: argparse.Namespace, options: RunOptions) -> int:
     from ldct_clipdn.batch.run import denoise_study
 
-    options = _options(args)
-    if args.dry_run:
-        return _show_plan(args, options)
     pages = _Pages(args.target, wanted=args.report, identifiers=args.report_identifiers)
     with _progress(args) as progress:
         manifest = denoise_study(
@@ -225,10 +235,11 @@ def _options(args: argparse.Namespace) -> RunOptions:
 
 
 def _show_plan(args: argparse.Namespace, options: RunOptions) -> int:
-    """Print what would be done; the exit code is that of a run in which nothing else fails."""
-    from ldct_clipdn.batch.run import plan_study
+    """Print what would be done; errors and exit code are those of a run that reads as planned."""
+    from ldct_clipdn.batch.run import plan_study, try_engine
 
     plan = plan_study(args.source, args.target, options)
+    try_engine(plan, options)
     content = plan.to_dict(args.source)
     print_json(content) if args.json else _print_plan(content)
     if any(one.outcome == "failed" for one in plan.unused):
@@ -247,7 +258,8 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
         for note in one["notes"]:
             print(f"{'':<14}{note}")
     for one in plan["volumes"]:
-        print(f"volume {one['path']}, {one['slices']} slices, to be {one['result']}")
+        slices = f"{one['slices']} slice{'s' if one['slices'] > 1 else ''}"
+        print(f"volume {one['path']}, {slices}, to be {one['result']}")
     for outcome in ("failed", "skipped"):
         files = ((u["reason"], u["path"]) for u in plan["unused"] if u["outcome"] == outcome)
         for line in _reasons(files):

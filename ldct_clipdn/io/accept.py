@@ -15,7 +15,7 @@ from pydicom.uid import (
 
 from ldct_clipdn.errors import DecodeError, ReadError
 from ldct_clipdn.io.attributes import items, number, text, texts
-from ldct_clipdn.io.codecs import lossy_method
+from ldct_clipdn.io.codecs import check_decoder, lossy_method
 from ldct_clipdn.io.codes import (
     LOSSY_COMPRESSION,
     PROCESSING_EQUIPMENT,
@@ -282,11 +282,6 @@ def _not_one_grey_frame(header: Dataset) -> str:
     return "" if grey and single else f"a colour image ({colour})"
 
 
-def _no_series(header: Dataset) -> str:
-    missing = [n for n in ("SeriesInstanceUID", "StudyInstanceUID") if not text(header, n)]
-    return f"the header has no {' and no '.join(missing)}" if missing else ""
-
-
 def _no_rescale(header: Dataset) -> str:
     try:
         rescale(header)
@@ -303,6 +298,14 @@ def _no_layout(header: Dataset) -> str:
     return ""
 
 
+def _no_decoder(header: Dataset) -> str:
+    try:
+        check_decoder(header)
+    except DecodeError as error:
+        return error.reason
+    return ""
+
+
 SKIP_RULES: Final[tuple[Callable[[Dataset], str | Objection], ...]] = (
     _other_class,
     _other_image,
@@ -312,4 +315,4 @@ SKIP_RULES: Final[tuple[Callable[[Dataset], str | Objection], ...]] = (
     _no_hu,
     _not_one_grey_frame,
 )
-FAIL_RULES: Final[tuple[Callable[[Dataset], str], ...]] = (_no_series, _no_rescale, _no_layout)
+FAIL_RULES: Final[tuple[Callable[[Dataset], str], ...]] = (_no_rescale, _no_layout, _no_decoder)

@@ -117,7 +117,8 @@ def _check_whole(
     yield from check_kept(pair, OBJECT_CHANGED)
     yield from check_dropped(pair)
     yield from _check_type(texts(source, "ImageType"), texts(derived, "ImageType"))
-    yield from _check_evidence(text(source, "SOPInstanceUID"), derived)
+    if all(text(source, f"{name}InstanceUID") for name in ("Study", "Series")):
+        yield from _check_evidence(text(source, "SOPInstanceUID"), derived)
     for keyword, value in zip(EXTREMES, extremes, strict=True):
         if keyword in derived and numbers(derived, keyword) != [float(value)]:
             yield f"{keyword} is not that of the pixels"

@@ -13,8 +13,12 @@ from pydicom.uid import (
     HTJ2K,
     JPEG2000,
     UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 __all__ = [
+    "check_decoder",
     "compression_ratio",
     "decode_stored",
     "lossy_method",
@@ -54,6 +59,13 @@ LOSSY_METHODS: Final = {
 
 PERHAPS_LOSSLESS: Final = (JPEGLSNearLossless, JPEG2000, HTJ2K)
 """Lossy syntaxes that may hold lossless data: a header that says so is believed."""
+
+NATIVE: Final = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+)
 
 ENCAPSULATED_UNCOMPRESSED: Final = UID("1.2.840.10008.1.2.1.98")
 
@@ -111,6 +123,27 @@ def lossy_method(header: Dataset) -> str:
     if syntax in PERHAPS_LOSSLESS and text(header, "LossyImageCompression") == "00":
         return ""
     return LOSSY_METHODS.get(syntax, "")
+
+
+def check_decoder(header: Dataset) -> None:
+    """Refuse a file whose pixels nothing here can decode.
+
+    Parameters
+    ----------
+    header
+        A data set that was read from a file.
+
+    Raises
+    ------
+    DecodeError
+        When its transfer syntax has no decoder; without a path.
+    """
+    syntax = transfer_syntax(header)
+    if syntax not in (*NATIVE, *DECODERS, ENCAPSULATED_UNCOMPRESSED, JPEGExtended12Bit):
+        raise DecodeError(
+            f"the transfer syntax {syntax.name} is not supported",
+            remedy="Convert the file to Explicit VR Little Endian",
+        )
 
 
 def compression_ratio(path: Path, layout: PixelLayout, frames: int = 1) -> float:
@@ -179,6 +212,7 @@ def _decode(ds: Dataset, layout: PixelLayout) -> NDArray[np.generic]:
     pixels = ds.get("PixelData")
     if not pixels:
         raise DecodeError("there is no pixel data")
+    check_decoder(ds)
     syntax = transfer_syntax(ds)
     if syntax.is_encapsulated:
         frame = get_frame(pixels, 0, number_of_frames=1)
@@ -202,11 +236,6 @@ def _decompressed(ds: Dataset, frame: bytes, layout: PixelLayout) -> NDArray[np.
         raise DecodeError("HighBit is not BitsStored - 1 in a compressed file")
     syntax = transfer_syntax(ds)
     decoder = DECODERS.get(syntax, "")
-    if not decoder and syntax != JPEGExtended12Bit:
-        raise DecodeError(
-            f"the transfer syntax {syntax.name} is not supported",
-            remedy="Convert the file to Explicit VR Little Endian",
-        )
     if syntax == RLELossless:
         return pixel_array(ds, raw=True, decoding_plugin=decoder)
     head = read_head(frame)

@@ -133,13 +133,14 @@ def _derivation(frame: Instance, series: DerivedSeries) -> Dataset:
 
 def _set_evidence(ds: Dataset, first: Instance) -> None:
     """List the source among the objects that are referred to (PS3.3 C.7.6.16)."""
-    if not first.sop_uid:
+    uids = {name: text(first.header, f"{name}InstanceUID") for name in ("Study", "Series")}
+    if not first.sop_uid or not all(uids.values()):
         return
     image = Dataset()
     image.ReferencedSOPClassUID = EnhancedCTImageStorage
     image.ReferencedSOPInstanceUID = first.sop_uid
-    study = _item_of(ds, "SourceImageEvidenceSequence", text(first.header, "StudyInstanceUID"))
-    series = _item_of(study, "ReferencedSeriesSequence", text(first.header, "SeriesInstanceUID"))
+    study = _item_of(ds, "SourceImageEvidenceSequence", uids["Study"])
+    series = _item_of(study, "ReferencedSeriesSequence", uids["Series"])
     series.ReferencedSOPSequence = [*items(series, "ReferencedSOPSequence"), image]
 
 

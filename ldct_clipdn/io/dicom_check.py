@@ -161,7 +161,7 @@ def _words(
 
 
 def check_uids(pair: Pair) -> Iterator[str]:
-    """Check that UIDs are new and well formed.
+    """Check that UIDs are new and well formed, that of the study only where the source has none.
 
     Parameters
     ----------
@@ -177,9 +177,16 @@ def check_uids(pair: Pair) -> Iterator[str]:
         uid = text(pair.derived, keyword)
         if uid == text(pair.source, keyword):
             yield f"{keyword} is the source's"
-        number = re.fullmatch(r"2\.25\.(0|[1-9]\d{0,38})", uid)
-        if not number or int(number[1]) >= 1 << 128:
+        if not _is_uuid(uid):
             yield f"{keyword} is no UID of the form 2.25"
+    study = text(pair.derived, "StudyInstanceUID")
+    if not study or (not text(pair.source, "StudyInstanceUID") and not UID(study).is_valid):
+        yield "StudyInstanceUID is none"
+
+
+def _is_uuid(uid: str) -> bool:
+    number = re.fullmatch(r"2\.25\.(0|[1-9]\d{0,38})", uid)
+    return bool(number) and int(uid.removeprefix("2.25.")) < 1 << 128
 
 
 def check_file_meta(pair: Pair, sop_class: UID = CTImageStorage) -> Iterator[str]:
@@ -298,6 +305,8 @@ def check_kept(pair: Pair, changed: Set[int] = CHANGED) -> Iterator[str]:
     str
         What is wrong.
     """
+    if not text(pair.source, "StudyInstanceUID"):
+        changed = changed | {Tag("StudyInstanceUID")}
     for tag in sorted(pair.source.keys()):
         if is_dropped(pair.source, tag, pair.output.private_tags) or int(tag) in changed:
             continue

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ldct_clipdn.core.whole_file import UNFINISHED, system_words
 from ldct_clipdn.errors import WriteError
-from ldct_clipdn.io.attributes import quiet_pydicom
+from ldct_clipdn.io.attributes import quiet_pydicom, text
 from ldct_clipdn.io.codecs import decode_stored
 from ldct_clipdn.io.derive import derive_image
 from ldct_clipdn.io.dicom_check import check_derived
@@ -22,7 +22,14 @@ from ldct_clipdn.io.provenance import DerivedSeries
 from ldct_clipdn.io.scan import Kept, Result
 from ldct_clipdn.io.store import explained, refuse, store
 from ldct_clipdn.io.stored import to_stored
-from ldct_clipdn.io.uids import Recipe, file_digest, identity, pixel_digest, series_uid
+from ldct_clipdn.io.uids import (
+    Recipe,
+    file_digest,
+    identity,
+    pixel_digest,
+    series_uid,
+    study_uid,
+)
 from ldct_clipdn.io.write_object import ObjectWriter
 
 if TYPE_CHECKING:
@@ -155,7 +162,9 @@ def describe_series(scan: Scan, recipe: Recipe, *, time: datetime, number: int) 
     DerivedSeries
         The derived series.
     """
-    return DerivedSeries(series_uid(scan, recipe), number, recipe, time, _incomplete(scan))
+    known = (text(one.header, "StudyInstanceUID") for one in scan.instances)
+    study = next(filter(None, known), "") or study_uid(scan)
+    return DerivedSeries(series_uid(scan, recipe), number, recipe, time, _incomplete(scan), study)
 
 
 def write_derived(

@@ -21,7 +21,7 @@ from ldct_clipdn.io.scan import Unused
 if TYPE_CHECKING:
     from io import BufferedReader
 
-__all__ = ["MAX_BYTES", "changed", "list_files", "open_file", "read_start"]
+__all__ = ["MAX_BYTES", "changed", "is_archive", "list_files", "open_file", "read_start"]
 
 MAX_BYTES: Final = 2**30
 """No compressed file may grow beyond this: a bomb must not fill the memory."""
@@ -59,10 +59,28 @@ def list_files(source: Path) -> Iterator[Path | Unused]:
             yield path
         elif not path.is_file():
             yield Unused(path, "skipped", "no regular file, or a broken link")
-        elif _is_archive(path):
+        elif _opens_as_archive(path):
             yield from _members(path)
         else:
             yield path
+
+
+def is_archive(path: Path, start: bytes) -> bool:
+    """Say whether a file is a zip archive that may hold images.
+
+    Parameters
+    ----------
+    path
+        Its name.
+    start
+        Its first bytes, four at least.
+
+    Returns
+    -------
+    bool
+        False for other names than `*.zip` and those without suffix.
+    """
+    return path.suffix.lower() in ZIP_SUFFIXES and start[:4] in ZIP_STARTS
 
 
 def open_file(path: Path) -> BufferedReader | BytesIO:
@@ -158,11 +176,9 @@ def _on_disk(source: Path) -> Iterator[Path | Unused]:
         yield Unused(Path(error.filename), "failed", reason)
 
 
-def _is_archive(path: Path) -> bool:
-    if path.suffix.lower() not in ZIP_SUFFIXES:
-        return False
+def _opens_as_archive(path: Path) -> bool:
     try:
-        return read_start(path, 4) in ZIP_STARTS
+        return is_archive(path, read_start(path, 4))
     except OSError:
         return False
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence, Set
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -15,14 +16,19 @@ from ldct_clipdn.io.accept import ADMISSIBLE, admitted, judge
 from ldct_clipdn.io.attributes import number, numbers, quiet_pydicom, text
 from ldct_clipdn.io.codecs import lossy_method
 from ldct_clipdn.io.dicom_read import START, read_header, read_slice, starts_like_dicom
-from ldct_clipdn.io.files import list_files, read_start
+from ldct_clipdn.io.files import is_archive, list_files, read_start
 from ldct_clipdn.io.frames import is_multiframe, split_frames
 from ldct_clipdn.io.geometry import SAME_MM, along_normal, describe, orientations, sort_slices
 from ldct_clipdn.io.media import list_media
+from ldct_clipdn.io.nameless import describe_missing, name_series, series_key
 from ldct_clipdn.io.scan import Found, Instance, Scan, Unused
 from ldct_clipdn.io.uids import file_digest, identity
+from ldct_clipdn.io.volumes import is_volume
 
 __all__ = ["find_series"]
+
+APPLE_DOUBLE: Final = b"\x00\x05\x16\x07"
+"""How the files `._NAME` begin that macOS puts beside others on disks it does not know."""
 
 DICOM_SUFFIXES: Final = (".dcm", ".ima")
 """A file that is named like this and is no DICOM has failed; any other name is skipped."""
@@ -59,7 +65,7 @@ def find_series(source: Path, *, admit: Set[str] = frozenset()) -> Found:
     if not source.exists():
         raise ReadError("there is no such file or folder", path=source, remedy="Check the name")
     unused: list[Unused] = []
-    series: dict[str, list[Instance]] = defaultdict(list)
+    groups: dict[str, list[Instance]] = defaultdict(list)
     scans: list[Scan] = []
     with quiet_pydicom():
         for path in list_media(source) or list_files(source):
@@ -67,21 +73,28 @@ def find_series(source: Path, *, admit: Set[str] = frozenset()) -> Found:
             if isinstance(found, Unused):
                 unused.append(found)
             else:
-                series[text(found.header, "SeriesInstanceUID")].append(found)
-        for uid, instances in sorted(series.items()):
-            kept, rejected = _without_duplicates(uid, instances)
+                groups[series_key(found.path, found.header)].append(found)
+        lost = Counter(_key(one) for one in unused if one.outcome == "failed")
+        for key, instances in sorted(groups.items()):
+            kept, rejected = _without_duplicates(source, instances)
             unused += rejected
-            lost = sum(one.outcome == "failed" and one.series_uid == uid for one in unused)
-            scans += _scans(uid, kept, lost, admit)
+            scans += _scans(kept, lost[key], admit)
     return Found(tuple(scans), tuple(sorted(unused, key=lambda one: str(one.path))))
+
+
+def _key(one: Unused) -> str:
+    known = one.header is not None and series_key(one.path, one.header)
+    return known or one.series_uid
 
 
 def _look_at(path: Path, admit: Set[str]) -> Instance | Unused:
     """Read one file's header and judge it."""
     try:
         start = read_start(path, START)
+        if path.name.startswith("._") and start.startswith(APPLE_DOUBLE):
+            return Unused(path, "skipped", "what macOS notes on a file (AppleDouble)")
         if not starts_like_dicom(start) and path.suffix.lower() not in DICOM_SUFFIXES:
-            return Unused(path, "skipped", "not a DICOM file")
+            return Unused(path, "skipped", _what_else(path, start))
         header = read_header(path)
     except OSError as error:
         return Unused(path, "failed", f"it cannot be read: {error.strerror or error}")
@@ -90,11 +103,22 @@ def _look_at(path: Path, admit: Set[str]) -> Instance | Unused:
     verdict = judge(header, admit)
     if verdict is None:
         return Instance(path, header)
-    return Unused(path, verdict.outcome, verdict.reason, text(header, "SeriesInstanceUID"))
+    uid = text(header, "SeriesInstanceUID")
+    return Unused(path, verdict.outcome, verdict.reason, uid, header)
+
+
+def _what_else(path: Path, start: bytes) -> str:
+    """Say what is no DICOM file, and what to do where it could be read elsewhere."""
+    if not path.exists():  # so it lies in an archive
+        if is_volume(path):
+            return "a volume in an archive is not read: unpack the archive"
+        if is_archive(path, start):
+            return "an archive in an archive is not read: unpack the outer one"
+    return "not a DICOM file"
 
 
 def _without_duplicates(
-    uid: str, instances: Sequence[Instance]
+    source: Path, instances: Sequence[Instance]
 ) -> tuple[list[Instance], list[Unused]]:
     """Drop copies of an image; where two images bear one UID, nothing of the series can be used."""
     first: dict[str, Instance] = {}
@@ -103,14 +127,25 @@ def _without_duplicates(
         known = first.setdefault(identity(one), one)
         if known is one:
             continue
+        name = _name(known.path, source)
         if not _same_image(known, one):
             reason = (
-                f"{known.path.name} and {one.path.name} bear the same SOPInstanceUID and differ: "
+                f"{name} and {_name(one.path, source)} bear the same SOPInstanceUID and differ: "
                 "which one is true cannot be known"
             )
-            return [], [Unused(each.path, "failed", reason, uid) for each in instances]
-        copies.append(Unused(one.path, "skipped", f"a copy of {known.path.name}", uid))
+            return [], [_unused(each, "failed", reason) for each in instances]
+        copies.append(_unused(one, "skipped", f"a copy of {name}"))
     return list(first.values()), copies
+
+
+def _unused(one: Instance, outcome: Literal["skipped", "failed"], reason: str) -> Unused:
+    header = one.header if one.whole is None else one.whole
+    return Unused(one.path, outcome, reason, text(header, "SeriesInstanceUID"), header)
+
+
+def _name(path: Path, source: Path) -> str:
+    """Name a file so that it is found among others of its name."""
+    return path.relative_to(source if source.is_dir() else source.parent).as_posix()
 
 
 def _same_image(one: Instance, other: Instance) -> bool:
@@ -126,10 +161,16 @@ def _same_image(one: Instance, other: Instance) -> bool:
     return places[0] == places[1] and np.array_equal(slices[0].hu, slices[1].hu)
 
 
-def _scans(uid: str, instances: Sequence[Instance], lost: int, admit: Set[str]) -> list[Scan]:
+def _scans(instances: Sequence[Instance], lost: int, admit: Set[str]) -> list[Scan]:
     """Make one scan of each part of a series, and of each Enhanced CT image."""
     objects = [one for one in instances if is_multiframe(one.header)]
     parts = _split([one for one in instances if not is_multiframe(one.header)])
+    if not instances:
+        return []
+    nameless = len(instances) > 1 and not text(instances[0].header, "SeriesInstanceUID")
+    if nameless and (objects or any(_overlap(part) for part in parts.values())):
+        return [scan for one in instances for scan in _scans([one], 0, admit)]
+    uid, missing = name_series(instances), describe_missing(instances)
     alone = len(objects) + len(parts) == 1
     scans = [
         _multiframe_scan(uid, one, "" if alone else one.sop_uid, lost, admit) for one in objects
@@ -139,7 +180,14 @@ def _scans(uid: str, instances: Sequence[Instance], lost: int, admit: Set[str]) 
         ordered = sort_slices(part)
         notes = (*split, *describe(ordered), *_pixel_notes(ordered), *_odd(ordered, admit))
         scans.append(Scan(uid, key, ordered, notes, lost))
-    return scans
+    return [replace(one, notes=(*missing, *one.notes)) for one in scans]
+
+
+def _overlap(instances: Sequence[Instance]) -> bool:
+    """Say whether images lie where others do: without a UID they may be of two patients."""
+    places = [along_normal(one.header) for one in instances]
+    known = sorted(one for one in places if one is not None)
+    return len(known) < len(places) or any(b - a < SAME_MM for a, b in pairwise(known))
 
 
 def _multiframe_scan(uid: str, instance: Instance, key: str, lost: int, admit: Set[str]) -> Scan:

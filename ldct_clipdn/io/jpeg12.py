@@ -67,7 +67,8 @@ def _wrapped(frame: bytes, layout: PixelLayout) -> Dataset:
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = UID("2.25.1")
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
     ds.Rows, ds.Columns = layout.rows, layout.columns
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11
+    # with 16 bits allocated GDCM would try its 8-bit decoder first, which complains on stderr
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 12, 12, 11
     ds.PixelRepresentation = 0
     ds.PixelData = encapsulate([frame])
     ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True

@@ -56,6 +56,8 @@ class DerivedSeries:
         The one time of all clock attributes.
     incomplete
         `INCOMPLETE k/n` where images of the source could not be used, else empty.
+    study_uid
+        StudyInstanceUID of images whose source has none.
     """
 
     uid: str
@@ -63,6 +65,7 @@ class DerivedSeries:
     recipe: Recipe
     time: datetime
     incomplete: str = ""
+    study_uid: str = ""
 
 
 def series_description(source: str, incomplete: str = "") -> str:
@@ -94,6 +97,8 @@ def mark_series(ds: Dataset, series: DerivedSeries) -> None:
     series
         Its series.
     """
+    if not text(ds, "StudyInstanceUID"):
+        ds.StudyInstanceUID = series.study_uid
     ds.SeriesInstanceUID = series.uid
     ds.SeriesNumber = series.number
     ds.SeriesDescription = series_description(text(ds, "SeriesDescription"), series.incomplete)

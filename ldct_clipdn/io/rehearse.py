@@ -6,7 +6,7 @@ from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from ldct_clipdn.io.attributes import quiet_pydicom
 from ldct_clipdn.io.derive import derive_image
@@ -43,9 +43,21 @@ def rehearse(instance: Instance, before: Slice, series: DerivedSeries) -> None:
         return
     plain = replace(series.recipe.output, compression="none")  # what fails here is the header
     series = replace(series, recipe=replace(series.recipe, output=plain))
+    instance = replace(instance, header=_untouched(instance.header))
     with quiet_pydicom(), explained(instance.path):
         file = BytesIO()
         encode(derive_image(instance, before, before.stored, series), file)
         derived = dcmread(BytesIO(file.getvalue()))
         problems = check_data_set(instance.header, before, derived, plain, instance.path)
     refuse(problems, instance.path)
+
+
+def _untouched(header: Dataset) -> Dataset:
+    """Copy a header, so that what is parsed of the copy is later written byte for byte."""
+    copied = Dataset()
+    implicit, little = header.original_encoding
+    copied.set_original_encoding(implicit, little, header.original_character_set)
+    copied.file_meta = header.file_meta
+    for tag in header.keys():  # noqa: SIM118  pydicom iterates over parsed elements otherwise
+        copied[tag] = header.get_item(tag)
+    return copied

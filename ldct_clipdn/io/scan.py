@@ -97,7 +97,7 @@ class Scan:
     Parameters
     ----------
     source_uid
-        SeriesInstanceUID of the source.
+        SeriesInstanceUID of the source; where it has none, one made of its images.
     split_key
         What tells this part from the other parts of the same series; empty where it was not split.
     instances
@@ -158,12 +158,15 @@ class Unused:
         Why, in one sentence.
     series_uid
         SeriesInstanceUID; empty where the file has none.
+    header
+        Its header; None where it could not be read.
     """
 
     path: Path
     outcome: Literal["skipped", "failed"]
     reason: str
     series_uid: str = ""
+    header: Dataset | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

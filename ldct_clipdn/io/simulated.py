@@ -27,7 +27,7 @@ from ldct_clipdn.io.output import DEFAULT_OUTPUT
 from ldct_clipdn.io.provenance import MANUFACTURER, file_meta, set_clock, source_reference
 from ldct_clipdn.io.store import explained, store
 from ldct_clipdn.io.stored import to_stored
-from ldct_clipdn.io.uids import NAMESPACE, identity, pixel_digest
+from ldct_clipdn.io.uids import NAMESPACE, identity, pixel_digest, study_uid
 
 if TYPE_CHECKING:
     from ldct_clipdn.io.scan import Result, Scan
@@ -112,6 +112,8 @@ def write_simulated(
                 with explained(result.instance.path):
                     ds = _simulated_image(result, recipe, uid)
                     ds.SeriesNumber = number
+                    if not text(ds, "StudyInstanceUID"):
+                        ds.StudyInstanceUID = study_uid(scan)
                     set_clock(ds, time)
                     store(ds, hidden / f"{ds.SOPInstanceUID}.dcm", DEFAULT_OUTPUT)
             sync_folder(hidden)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from pydicom import dcmwrite
+from pydicom.uid import JPEG2000Lossless
 
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.attributes import VALUE_ERRORS
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["encode", "explained", "refuse", "store"]
 
 MESSAGES_SHOWN: Final = 3
+
+SMALLEST_JPEG2000: Final = 32
+"""The encoder halves rows and columns five times, and cannot be told to do so less often."""
 
 
 def store(ds: Dataset, path: Path, output: OutputOptions) -> None:
@@ -38,8 +42,14 @@ def store(ds: Dataset, path: Path, output: OutputOptions) -> None:
     ------
     OSError
         When the disk is full, or the like.
+    WriteError
+        When the matrix is too small for JPEG 2000; without a path.
     """
     syntax, encoder = COMPRESSIONS[output.compression]
+    if syntax == JPEG2000Lossless and min(ds.Rows, ds.Columns) < SMALLEST_JPEG2000:
+        raise WriteError(
+            f"{ds.Rows} x {ds.Columns} pixels are too few for JPEG 2000: give another compression"
+        )
     if syntax.is_compressed:
         ds.compress(syntax, encoding_plugin=encoder, generate_instance_uid=False)
     with path.open("xb") as file:

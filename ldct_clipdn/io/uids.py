@@ -15,7 +15,7 @@ from ldct_clipdn.io.files import open_file
 from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,6 +32,8 @@ __all__ = [
     "object_uid",
     "pixel_digest",
     "series_uid",
+    "source_series_uid",
+    "study_uid",
 ]
 
 NAMESPACE: Final = uuid.UUID("6d1b2c0e-6f5f-4f0c-9a53-2f0d6b1f8c11")
@@ -210,6 +212,39 @@ def series_uid(scan: Scan, recipe: Recipe) -> str:
     return _uid(
         "series", scan.source_uid, scan.split_key, str(scan.lost), *sources, recipe.canonical()
     )
+
+
+def source_series_uid(sources: Iterable[str]) -> str:
+    """Name a source series that has no SeriesInstanceUID.
+
+    Parameters
+    ----------
+    sources
+        `identity` of each of its images.
+
+    Returns
+    -------
+    str
+        A UID of the form 2.25.
+    """
+    return _uid("source series", *sorted(set(sources)))
+
+
+def study_uid(scan: Scan) -> str:
+    """Name the study of a derived series whose source has no StudyInstanceUID.
+
+    Parameters
+    ----------
+    scan
+        The source.
+
+    Returns
+    -------
+    str
+        A UID of the form 2.25, the same for all parts of one series and for no other series, since
+        these may be of another patient.
+    """
+    return _uid("study", scan.source_uid)
 
 
 def _uid(*parts: str) -> str:

@@ -75,9 +75,9 @@ def is_volume(path: Path) -> bool:
     Returns
     -------
     bool
-        By its suffix.
+        By its suffix; never for `._NAME`, in which macOS keeps what it notes on a file.
     """
-    return bool(stem_and_suffix(path)[1])
+    return bool(stem_and_suffix(path)[1]) and not path.name.startswith("._")
 
 
 def data_files(path: Path) -> tuple[Path, ...]:

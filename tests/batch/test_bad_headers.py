@@ -51,3 +51,12 @@ def test_the_others_are_written(tmp_path: Path, damage: Callable[[Path], None], 
     check_partial(denoise_study(source, target, IDENTITY), paths[place], source, target)
     again = denoise_study(source, target, IDENTITY)
     assert (again.series[0].status, again.exit_code) == ("partial", 1)
+
+
+def test_trying_a_header_leaves_its_bytes_as_they_are(tmp_path: Path) -> None:
+    """Blanks that a parsed value would lose are written as the source has them."""
+    (path,) = make_series(tmp_path / "in", slices=1, extra={"WindowWidth": "400"})
+    damage(path, b"\x28\x00\x51\x10DS\x04\x00400 ", b"\x28\x00\x51\x10DS\x04\x00 400")
+    denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY)
+    (derived,) = (tmp_path / "out").rglob("*.dcm")
+    assert b"\x28\x00\x51\x10DS\x04\x00 400" in derived.read_bytes()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from builders import make_enhanced, make_series
+from builders import edit, make_enhanced, make_series
 
 from ldct_clipdn.batch.run import RunOptions, denoise_study, plan_study
 from ldct_clipdn.batch.select import parse_filters
@@ -76,3 +77,50 @@ def test_frames_of_a_file_that_is_not_asked_for_are_one_file(tmp_path: Path) -> 
     path = make_enhanced(tmp_path / "in" / "e.dcm")
     plan = plan_study(path.parent, tmp_path / "out", RunOptions(series=("Modality=MR",)))
     assert [one.path for one in plan.unused] == [path]
+
+
+def failing(path: Path) -> None:
+    edit(path, RescaleSlope="0")
+
+
+def test_a_failure_in_what_was_not_asked_for_is_no_failure(source: Path, tmp_path: Path) -> None:
+    study = shutil.copytree(source, tmp_path / "in")
+    failing(study / "2" / "IM0000.dcm")  # one of a series
+    for path in (study / "4").iterdir():  # all of one
+        failing(path)
+    options = RunOptions(backend="identity", series=("ConvolutionKernel=B70f",))
+    manifest = denoise_study(study, tmp_path / "out", options)
+    assert manifest.exit_code == 0
+    reasons = {one.path: one.reason for one in manifest.inputs}
+    end = "; it would have failed: RescaleSlope is 0, so HU are unknown"
+    assert reasons["2/IM0000.dcm"] == f"not asked for: its ConvolutionKernel is B30f{end}"
+    assert reasons["4/IM0001.dcm"] == f"not asked for: its ConvolutionKernel is empty{end}"
+    assert {one.status for one in manifest.series} == {"denoised", "skipped"}
+
+
+def test_a_failure_in_what_was_asked_for_is_one(source: Path, tmp_path: Path) -> None:
+    study = shutil.copytree(source, tmp_path / "in")
+    failing(study / "3" / "IM0000.dcm")
+    for number in ("3", "2"):
+        options = RunOptions(backend="identity", series=(f"SeriesNumber={number}",))
+        manifest = denoise_study(study, tmp_path / number, options)
+        assert manifest.exit_code == (1 if number == "3" else 0)
+
+
+def test_what_cannot_be_read_may_have_been_asked_for(source: Path, tmp_path: Path) -> None:
+    study = shutil.copytree(source, tmp_path / "in")
+    (study / "2" / "IM0000.dcm").write_bytes(b"")
+    options = RunOptions(backend="identity", series=("SeriesNumber=3",))
+    manifest = denoise_study(study, tmp_path / "out", options)
+    assert manifest.exit_code == 1
+    (failed,) = (one for one in manifest.inputs if one.outcome == "failed")
+    assert (failed.path, failed.reason) == ("2/IM0000.dcm", "the file is empty")
+
+
+def test_a_damaged_image_goes_with_its_series_whatever_its_own_header_says(
+    source: Path, tmp_path: Path
+) -> None:
+    study = shutil.copytree(source, tmp_path / "in")
+    edit(study / "3" / "IM0000.dcm", RescaleSlope="0", ConvolutionKernel=None)
+    options = RunOptions(backend="identity", series=("ConvolutionKernel=B70f",))
+    assert denoise_study(study, tmp_path / "out", options).exit_code == 1

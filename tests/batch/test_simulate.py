@@ -143,14 +143,14 @@ def test_one_run_at_a_time_has_the_folder(
     words = ["simulate", str(source), str(tmp_path / "out"), "--dose", "0.25"]
     words += ["--photons", "1e5", "--kernel", "standard"]
     with hold_folder(tmp_path / "out"):
-        assert main(words) == 1
+        assert main(words) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "another run is writing into this folder" in line
     assert not list((tmp_path / "out").iterdir())
     assert main(words) == 0
     assert len(list((tmp_path / "out").iterdir())) == 1
     (tmp_path / "file").write_bytes(b"")
-    assert main([*words[:2], str(tmp_path / "file"), *words[3:]]) == 1
+    assert main([*words[:2], str(tmp_path / "file"), *words[3:]]) == 2
     assert "output folder cannot be used" in capsys.readouterr().err
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from builders import make_series
 
 from ldct_clipdn.inference.backends.identity import IdentityBackend
@@ -91,22 +92,25 @@ def test_nothing_to_denoise_is_3_whatever_the_weights(
         (("{in}", "{in}/deep/out"), 2, "lies in the input"),
         (("{in}", "{out}", "--strength", "1.5"), 2, "strength 1.5 is not in 0 to 1"),
         (("{in}", "{out}", "--strength", "nan"), 2, "strength nan is not in 0 to 1"),
-        (("{in}", "{out}", "--weights", "none"), 1, "no weights named 'none'"),
-        (("{in}", "{out}", "--weights", "none.pt"), 1, "none.pt: cannot be read"),
-        (("{in}", "{out}", "--weights", "{in}/ct/IM0000.dcm"), 1, "no plain weights file"),
-        (("{in}", "{out}", "--weights", "{w}", "--device", "cuda:9"), 1, "cuda:9"),
-        (("{in}", "{out}", "--weights", "{w}", "--device", "tpu"), 1, "'tpu' is no device"),
-        (("{in}", "{out}", "--backend", "abacus"), 1, "no back-end named 'abacus'"),
-        (("{in}", "{out}", "--weights", "{w}", "--precision", "half"), 1, "no precision 'half'"),
+        (("{in}", "{out}", "--weights", "none"), 2, "no weights named 'none'"),
+        (("{in}", "{out}", "--weights", "none.pt"), 2, "none.pt: cannot be read"),
+        (("{in}", "{out}", "--weights", "{in}/ct/IM0000.dcm"), 2, "no plain weights file"),
+        (("{in}", "{out}", "--weights", "{w}", "--device", "cuda:9"), 2, "cuda:9"),
+        (("{in}", "{out}", "--weights", "{w}", "--device", "tpu"), 2, "'tpu' is no device"),
+        (("{in}", "{out}", "--backend", "abacus"), 2, "no back-end named 'abacus'"),
+        (("{in}", "{out}", "--weights", "{w}", "--precision", "half"), 2, "no precision 'half'"),
         (
             ("{in}", "{out}", "--weights", "{w}", "--device", "cpu", "--precision", "float16"),
-            1,
+            2,
             "a CPU does not compute in float16",
         ),
+        (("{in}", "{w}"), 2, "output folder cannot be used: Not a directory"),
+        (("{in}", "{w}/deep/out"), 2, "output folder cannot be used: Not a directory"),
         (("{in}", "{out}", "--batch-size", "0"), 2, "0 slices cannot be computed at once"),
         (("{in}", "{out}", "--series", "CT"), 2, "'CT' chooses no series"),
     ],
 )
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_errors_are_one_line_and_write_nothing(
     cli: Callable,
     source: Path,
@@ -115,9 +119,10 @@ def test_errors_are_one_line_and_write_nothing(
     arguments: tuple[str, ...],
     code: int,
     reason: str,
+    dry: tuple[str, ...],
 ) -> None:
     names = {"in": source, "out": tmp_path / "out", "w": weights}
-    done = cli("denoise", *(one.format(**names) for one in arguments))
+    done = cli("denoise", *(one.format(**names) for one in arguments), *dry)
     assert (done.code, done.out) == (code, "")
     assert reason in done.err
     assert done.err.startswith("ldct-clipdn denoise: ")
@@ -172,6 +177,40 @@ def test_a_dry_run_for_machines(cli: Callable, source: Path, tmp_path: Path) -> 
     assert (series["number"], series["derived_number"], series["slices"]) == (2, 10002, 3)
     (unused,) = plan["unused"]
     assert (unused["path"], unused["outcome"]) == ("bad.dcm", "failed")
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_syntax_without_decoder_is_known_before(
+    cli: Callable, source: Path, tmp_path: Path, dry: tuple[str, ...]
+) -> None:
+    bad = source / "ct" / "IM0001.dcm"
+    ds = pydicom.dcmread(bad)
+    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.55"
+    ds.PixelData = pydicom.encaps.encapsulate([ds.PixelData])
+    ds["PixelData"].is_undefined_length = True
+    ds.save_as(bad)
+    done = cli("denoise", source, tmp_path / "out", "--strength", "0", *dry)
+    assert done.code == 1
+    assert "failed   1 file: the transfer syntax JPEG Full Progression" in done.out
+    assert "(ct/IM0001.dcm)" in done.out
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_folder_that_may_not_be_written(
+    cli: Callable, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dry: tuple
+) -> None:
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr("ldct_clipdn.batch.plan.access", lambda *_: False)  # root may write all
+    done = cli("denoise", source, tmp_path / "out", "--strength", "0", *dry)
+    assert (done.code, done.out) == (2, "")
+    assert "output folder cannot be used: Permission denied" in done.err
+
+
+def test_one_slice_is_no_slices(cli: Callable, tmp_path: Path) -> None:
+    image = SimpleITK.GetImageFromArray(np.zeros((1, 8, 8), np.int16))
+    SimpleITK.WriteImage(image, str(tmp_path / "v.mha"))
+    done = cli("denoise", tmp_path / "v.mha", tmp_path / "out", "--strength", "0", "--dry-run")
+    assert "volume v.mha, 1 slice, to be v_denoised.mha" in done.out
 
 
 def test_a_dry_run_of_nothing_is_3(cli: Callable, source: Path, tmp_path: Path) -> None:

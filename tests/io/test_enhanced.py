@@ -206,7 +206,6 @@ def test_an_object_and_single_images_of_one_series_are_two_scans(tmp_path: Path)
         ({"extra": {"ConcatenationUID": "1.2.3"}}, "skipped", "one part of a concatenation"),
         ({"extra": {"NumberOfFrames": 4}}, "failed", "the number of frames is not that"),
         ({"slopes": ("1", "0"), "intercepts": ("0",)}, "failed", "frame 2: RescaleSlope is 0"),
-        ({"extra": {"SeriesInstanceUID": None}}, "failed", "frame 1: the header has no Series"),
     ],
 )
 def test_objects_that_are_no_ct_in_hu(

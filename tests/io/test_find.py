@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from deriving import Workshop
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
 
+from ldct_clipdn.batch.run import plan_study
 from ldct_clipdn.errors import ConfigError, ReadError
 from ldct_clipdn.io.accept import ADMISSIBLE
 from ldct_clipdn.io.find import find_series
@@ -186,7 +188,6 @@ def test_sound_files_that_are_no_ct_slice_are_skipped(
         ({"Rows": 65535, "Columns": 65535}, "65535 x 65535 pixels are no CT slice"),
         ({"BitsAllocated": 8}, "pixels of 8 bits"),
         ({"BitsStored": 17}, "BitsStored 17, HighBit 11"),
-        ({"SeriesInstanceUID": None}, "the header has no SeriesInstanceUID"),
     ],
 )
 def test_ct_slices_that_cannot_be_used_have_failed(
@@ -200,7 +201,7 @@ def test_ct_slices_that_cannot_be_used_have_failed(
     assert said.startswith(reason)
     (scan,) = found.scans
     assert len(scan.instances) == 1
-    assert scan.lost == (0 if "SeriesInstanceUID" in change else 1)
+    assert scan.lost == 1
 
 
 def test_images_derived_by_lossy_compression_alone_are_taken(tmp_path: Path) -> None:
@@ -339,8 +340,8 @@ def test_copies_of_an_image_are_used_once(tmp_path: Path) -> None:
     found = find_series(tmp_path)
     assert [len(scan.instances) for scan in found] == [3]
     assert reasons(found) == {
-        "same_bytes": ("skipped", "a copy of IM0000.dcm"),
-        "recoded": ("skipped", "a copy of IM0001.dcm"),
+        "same_bytes": ("skipped", "a copy of a/IM0000.dcm"),
+        "recoded": ("skipped", "a copy of a/IM0001.dcm"),
     }
 
 
@@ -379,3 +380,42 @@ def test_headers_that_hold_rubbish_stop_nothing(tmp_path: Path) -> None:
         path.write_bytes(content)
     found = find_series(tmp_path)
     assert sum(len(scan.instances) for scan in found) == 4
+
+
+def test_what_macos_leaves_beside_files_is_skipped(tmp_path: Path) -> None:
+    make_series(tmp_path / "in", slices=1)
+    notes = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X" + bytes(200)
+    for name in ("._IM0000.dcm", "._v.nii.gz", "._v.mha"):
+        (tmp_path / "in" / name).write_bytes(notes)
+    with zipfile.ZipFile(tmp_path / "in" / "a.zip", "w") as archive:
+        archive.writestr("__MACOSX/._a.dcm", notes)
+    plan = plan_study(tmp_path / "in", tmp_path / "out")
+    assert len(plan.unused) == 4
+    assert {(one.outcome, one.reason) for one in plan.unused} == {
+        ("skipped", "what macOS notes on a file (AppleDouble)")
+    }
+
+
+def test_what_lies_too_deep_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (path,) = make_series(tmp_path / "in", slices=1)
+    with zipfile.ZipFile(tmp_path / "inner.zip", "w") as archive:
+        archive.write(path, "a.dcm")
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.write(tmp_path / "inner.zip", "inner.zip")
+        archive.writestr("v.nii.gz", b"x")
+        archive.writestr("readme.txt", b"x")
+    assert reasons(find_series(tmp_path / "outer.zip")) == {
+        "inner.zip": ("skipped", "an archive in an archive is not read: unpack the outer one"),
+        "v.nii.gz": ("skipped", "a volume in an archive is not read: unpack the archive"),
+        "readme.txt": ("skipped", "not a DICOM file"),
+    }
+
+
+def test_two_images_under_one_uid_are_named_in_full(tmp_path: Path) -> None:
+    (path,) = make_series(tmp_path / "a" / "x", slices=1)
+    (tmp_path / "a" / "y").mkdir()
+    shutil.copy(path, tmp_path / "a" / "y")
+    edit(tmp_path / "a" / "y" / path.name, ImagePositionPatient=["0", "0", "99"])
+    one, other = find_series(tmp_path / "a").unused
+    assert one.reason == other.reason
+    assert one.reason.startswith("x/IM0000.dcm and y/IM0000.dcm bear the same SOPInstanceUID")

@@ -11,7 +11,7 @@ import pytest
 from deriving import KINDS, RECIPE, Workshop
 from pydicom.tag import Tag
 
-from ldct_clipdn.errors import ConfigError
+from ldct_clipdn.errors import ConfigError, WriteError
 from ldct_clipdn.io.dicom_check import check_derived
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.known import find_written
@@ -97,6 +97,19 @@ def test_a_private_attribute_too_many_is_caught(workshop: Workshop) -> None:
     problems = check_derived(source.header, read_slice(source), Path(derived.filename), options)
     assert len(problems) == 1
     assert "(0029,1010) is still there" in problems[0]
+
+
+@pytest.mark.parametrize("size", [(31, 40), (1, 1), (32, 32)])
+def test_jpeg_2000_of_a_small_matrix_is_refused_in_plain_words(
+    workshop: Workshop, size: tuple[int, int]
+) -> None:
+    scan = workshop.make(slices=1, rows=size[0], columns=size[1])
+    recipe = workshop.recipe(output=OutputOptions("jpeg-2000"))
+    if size == (32, 32):
+        assert len(workshop.derive(scan, recipe=recipe)) == 1
+        return
+    with pytest.raises(WriteError, match=f"{size[0]} x {size[1]} pixels are too few for JPEG 2000"):
+        workshop.derive(scan, recipe=recipe)
 
 
 def test_primary_by_option(workshop: Workshop) -> None:

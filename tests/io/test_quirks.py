@@ -108,3 +108,11 @@ def test_all_in_one_run(data: Path, tmp_path: Path) -> None:
         }
         assert one.outcome in accepted, one
     assert manifest.exit_code == 1
+
+
+def test_a_decoder_in_c_says_nothing_to_the_user(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = data / "quirks" / "ct_jpegext12_51.dcm"
+    assert denoise_study(path, tmp_path, OPTIONS).exit_code == 0
+    assert capfd.readouterr() == ("", "")
