@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ldct_clipdn.ct.noise_meter import NoiseMeter
+from ldct_clipdn.ct.quality import MEASURED
 from ldct_clipdn.ct.residual import limit_change
 from ldct_clipdn.ct.strength import auto_strength
 from ldct_clipdn.inference.denoise import denoise_slices
@@ -29,6 +31,9 @@ def try_strength(
 ) -> float:
     """Choose the strength of a series by what the network leaves on a few of its slices.
 
+    The noise of the series is read where its quality will be; what share of it a strength leaves is
+    tried on at most 12 of these slices, evenly spaced, since noise changes along the patient.
+
     Parameters
     ----------
     slices
@@ -43,37 +48,60 @@ def try_strength(
     Returns
     -------
     float
-        0 to 1, as `ct.strength.auto_strength` chooses it, on at most 12 slices, evenly spaced.
+        0 to 1, as `ct.strength.auto_strength` chooses it.
 
     Raises
     ------
     ConfigError
         When the target is no positive number, or there is too little soft tissue.
     """
-    places = np.unique(np.linspace(0, slices - 1, min(slices, TRIED)).round().astype(int))
-    trial = _Trial([read(int(place)) for place in places], engine)
-    return auto_strength(trial.noise, target_hu)
+    meter = NoiseMeter()
+    places = range(0, slices, math.ceil(slices / MEASURED))
+    levels = [meter.add(read(place)) for place in places]
+    legible = [place for place, level in zip(places, levels, strict=True) if math.isfinite(level)]
+    tried = _evenly(legible) if legible else list(places)
+    return auto_strength(_Trial(meter.level, tried, read, engine).noise, target_hu)
+
+
+def _evenly(places: list[int]) -> list[int]:
+    steps = np.linspace(0, len(places) - 1, min(len(places), TRIED))
+    return [places[index] for index in np.unique(steps.round().astype(int))]
 
 
 class _Trial:
-    """Some slices, denoised once and blended at any strength."""
+    """Some slices of a series, denoised once and blended at any strength."""
 
-    def __init__(self, before: list[NDArray[np.float32]], engine: Backend) -> None:
-        self._before = before
+    def __init__(
+        self,
+        level: float,
+        places: list[int],
+        read: Callable[[int], NDArray[np.float32]],
+        engine: Backend,
+    ) -> None:
+        self._level = level
+        self._places = places
+        self._read = read
         self._engine = engine
 
     def noise(self, strength: float) -> float:
-        """Read the noise in HU that a strength leaves; NaN where there is too little to read."""
+        """Read the noise of the series in HU that a strength leaves; NaN where there is none."""
+        if strength == 0:
+            return self._level
+        return self._level * self._noise_tried(strength) / self._tried_before
+
+    def _noise_tried(self, strength: float) -> float:
+        share = np.float32(strength)
         meter = NoiseMeter()
-        for one in self._blended(strength) if strength else self._before:
-            meter.add(one)
+        for before, change in self._slices:
+            meter.add(limit_change(before, before + share * change)[0])
         return meter.level
 
-    def _blended(self, strength: float) -> list[NDArray[np.float32]]:
-        share = np.float32(strength)
-        pairs = zip(self._before, self._changes, strict=True)
-        return [limit_change(one, one + share * change)[0] for one, change in pairs]
+    @cached_property
+    def _tried_before(self) -> float:
+        return self._noise_tried(0)
 
     @cached_property
-    def _changes(self) -> list[NDArray[np.float32]]:
-        return [denoise_slices(one[None], self._engine)[0] - one for one in self._before]
+    def _slices(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Slices before, and the network's change of each."""
+        before = [self._read(place) for place in self._places]
+        return [(one, denoise_slices(one[None], self._engine)[0] - one) for one in before]

@@ -171,4 +171,6 @@ def _target_flags(record: QualityRecord) -> Iterator[Flag]:
     if target and noise and abs(noise.hu / target - 1) > record.thresholds.target_deviation:
         way = "more" if noise.hu > target else "less"
         text = f"There is {way} noise left than the {target:.1f} HU that were aimed at."
+        if record.expected.strength == 0:
+            text = f"There was less noise than the {target:.1f} HU aimed at: nothing was changed."
         yield Flag("NOISE_OFF_TARGET", text, noise.hu, target)

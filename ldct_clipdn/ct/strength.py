@@ -23,7 +23,7 @@ DIGITS: Final = 3
 
 
 def auto_strength(noise_left: Callable[[float], float], target_hu: float) -> float:
-    """Choose the weakest strength that leaves no more than a known noise.
+    """Choose the strength that leaves a known noise.
 
     Where the network took all noise away this would be 1 - target / noise. It leaves some, which is
     correlated with what it takes, so the strength is found on what is left (Brent's method).

@@ -184,6 +184,9 @@ def test_auto_changes_nothing_that_is_at_the_target(
     options = replace(IDENTITY, strength="auto", target_noise=30.0)
     (series,) = denoise_study(source, tmp_path / "out", options).series
     assert series.quality["expected"]["strength"] == 0
+    (flag,) = series.quality["flags"]
+    assert flag["code"] == "NOISE_OFF_TARGET"
+    assert flag["text"] == "There was less noise than the 30.0 HU aimed at: nothing was changed."
     (scan,) = find_series(source).scans
     before = np.stack([read_slice(one).hu for one in scan.instances])
     np.testing.assert_array_equal(written(tmp_path / "out", series.derived_uid), before)

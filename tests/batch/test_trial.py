@@ -7,6 +7,7 @@ import pytest
 from coloured import B30F, coloured_noise
 
 from ldct_clipdn.batch.trial import TRIED, try_strength
+from ldct_clipdn.ct.noise_meter import NoiseMeter
 from ldct_clipdn.inference.backends.identity import IdentityBackend
 
 SIZE = 96
@@ -16,26 +17,63 @@ def noisy(place: int) -> np.ndarray:
     return (50 + coloured_noise(B30F, SIZE, 20.0, place)).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    ("slices", "tried"),
-    [(1, [0]), (3, [0, 1, 2]), (100, [0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 99])],
-)
-def test_a_few_slices_are_read_and_denoised_once(
-    slices: int, tried: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[int] = []
-    denoised: list[int] = []
+def answer_with(monkeypatch: pytest.MonkeyPatch, hu: float) -> list[int]:
+    """Let the network answer with an even slice; gives the batches that it has seen."""
+    seen: list[int] = []
 
     def flat(_: IdentityBackend, batch: np.ndarray) -> np.ndarray:
-        denoised.append(len(batch))
-        return np.full_like(batch, 1074 / 4096)
+        seen.append(len(batch))
+        return np.full_like(batch, (hu + 1024) / 4096)
 
     monkeypatch.setattr(IdentityBackend, "__call__", flat)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("slices", "metered", "tried"),
+    [
+        (1, [0], [0]),
+        (3, [0, 1, 2], [0, 1, 2]),
+        (100, list(range(0, 100, 2)), [0, 8, 18, 26, 36, 44, 54, 62, 72, 80, 90, 98]),
+    ],
+)
+def test_a_few_slices_are_denoised_once(
+    slices: int, metered: list[int], tried: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denoised = answer_with(monkeypatch, 50)
+    read: list[int] = []
     engine = IdentityBackend()
     strength = try_strength(slices, lambda one: read.append(one) or noisy(one), engine, 10)
     assert strength == pytest.approx(0.5, abs=0.06)
-    assert read == tried
+    assert read == metered + tried
     assert sum(denoised) == len(tried) <= TRIED
+
+
+def test_slices_without_soft_tissue_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    denoised = answer_with(monkeypatch, 50)
+    air = np.full((SIZE, SIZE), -1000, np.float32)
+    strength = try_strength(
+        40, lambda one: noisy(one) if one in (7, 31) else air, IdentityBackend(), 10
+    )
+    assert strength == pytest.approx(0.5, abs=0.06)
+    assert sum(denoised) == 2
+
+
+@pytest.mark.parametrize("target", [4.0, 8.0])
+def test_noise_that_changes_along_the_patient(
+    monkeypatch: pytest.MonkeyPatch, target: float
+) -> None:
+    """12 slices alone would read 10 HU where the 200 have 17: the mode of a wide histogram."""
+    answer_with(monkeypatch, 50)
+
+    def ramp(place: int) -> np.ndarray:
+        return 50 + np.float32(0.5 + 1.5 * place / 199) * (noisy(place) - 50)
+
+    strength = try_strength(200, ramp, IdentityBackend(), target)
+    after = NoiseMeter()
+    for place in range(0, 200, 4):
+        after.add(50 + (1 - np.float32(strength)) * (ramp(place) - 50))
+    assert after.level == pytest.approx(target, rel=0.05)
 
 
 def test_what_is_at_the_target_is_not_denoised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,12 +82,12 @@ def test_what_is_at_the_target_is_not_denoised(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_limit_of_a_change_is_in_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network that adds 4096 HU is held back to five times the noise, as in the run."""
-    monkeypatch.setattr(IdentityBackend, "__call__", lambda _, batch: batch + 1)
+    """A spot of 4096 HU that the network adds is held back to five times the noise, as in a run."""
+    spot = np.zeros((SIZE, SIZE), np.float32)
+    spot[40:43, 40:43] = 1
+    monkeypatch.setattr(IdentityBackend, "__call__", lambda _, batch: batch + spot)
     seen: list[np.ndarray] = []
-    monkeypatch.setattr(
-        "ldct_clipdn.batch.trial.NoiseMeter.add", lambda _, hu: seen.append(hu) or 20.0
-    )
-    monkeypatch.setattr("ldct_clipdn.batch.trial.NoiseMeter.level", 20.0)
+    add = NoiseMeter.add
+    monkeypatch.setattr(NoiseMeter, "add", lambda self, hu: seen.append(hu) or add(self, hu))
     assert try_strength(1, noisy, IdentityBackend(), 10) == 1
-    assert np.abs(seen[-1] - seen[0]).max() < 5 * 40
+    assert 50 < np.abs(seen[1] - seen[0]).max() < 5 * 40
