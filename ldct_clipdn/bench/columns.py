@@ -17,7 +17,7 @@ from ldct_clipdn.bench.fair import FairSet
 from ldct_clipdn.bench.peers import open_ct_network
 from ldct_clipdn.core.whole_file import whole_file
 from ldct_clipdn.ct.residual import limit_change
-from ldct_clipdn.errors import DataError
+from ldct_clipdn.errors import DataError, ReadError
 from ldct_clipdn.inference.backends.torch_eager import TorchBackend
 from ldct_clipdn.inference.denoise import denoise_slices
 
@@ -163,7 +163,7 @@ def choose_strengths(
         say(f"choosing strengths on {case.series}, dose {case.dose}")
         try:
             fair = FairSet(*read_case(case))
-        except DataError as error:
+        except (DataError, ReadError) as error:
             say(f"  left out: {error.reason}")
             continue
         noise = fair.noise_hu

@@ -20,7 +20,7 @@ from ldct_clipdn.bench.matrix_rows import Cell, MatrixFile, SliceRow
 from ldct_clipdn.bench.results import versions
 from ldct_clipdn.bench.slice_measures import SliceProbe
 from ldct_clipdn.bench.worst import keep_worst
-from ldct_clipdn.errors import ConfigError, DataError
+from ldct_clipdn.errors import ConfigError, DataError, ReadError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -122,7 +122,7 @@ def run_matrix(
                 if progress is not None:
                     at = done * len(columns) + columns.index(column) + 1
                     progress(at, len(cases) * len(columns), f"{case.series} {case.dose}")
-        except DataError as error:
+        except (DataError, ReadError) as error:
             left_out[f"{case.series}, dose {case.dose}"] = error.reason
     wanted = [Cell(case.series, case.dose, column.name) for case in cases for column in columns]
     rows = [row for cell in wanted for row in file.rows(cell)]

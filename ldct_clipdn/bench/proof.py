@@ -17,7 +17,7 @@ import numpy as np
 from ldct_clipdn.bench.cases import Case, find_cases, read_case
 from ldct_clipdn.bench.classic import Candidate, candidates
 from ldct_clipdn.bench.fair import FairSet, window_psnr
-from ldct_clipdn.errors import DataError
+from ldct_clipdn.errors import DataError, ReadError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,7 +116,7 @@ def run_proof(
         say(f"{case.series}, dose {case.dose}, {len(case.slices)} slices")
         try:
             fair = FairSet(*read_case(case))
-        except DataError as error:
+        except (DataError, ReadError) as error:
             say(f"  left out: {error.reason}")
             continue
         rows += _measure(case, fair, name, denoise)

@@ -232,11 +232,18 @@ def test_rows_that_are_not_ours_are_refused(dataset: Path, tmp_path: Path) -> No
         _run(dataset, [INPUT_COLUMN], tmp_path, resume=True)
 
 
-def test_what_cannot_be_measured_is_left_out_and_said(tmp_path: Path) -> None:
+def test_what_cannot_be_measured_is_left_out_and_said(dataset: Path, tmp_path: Path) -> None:
     make_series(tmp_path / "air", slices=1, hu=lambda _: np.full((32, 32), -1000.0))
     cases = find_cases([tmp_path / "air"], (0.5,))
     with pytest.raises(DataError, match="no series"):
         run_matrix(cases, [INPUT_COLUMN], tmp_path / "out", judged="input", device="cpu")
+    damaged = shutil.copytree(dataset / "alone", tmp_path / "damaged")
+    cases += find_cases([damaged], (0.5,)) + find_cases([dataset / "pair"], ())
+    for path in damaged.rglob("*.dcm"):
+        path.write_bytes(path.read_bytes()[:-SIZE])
+    ran = run_matrix(cases, [INPUT_COLUMN], tmp_path / "out", judged="input", device="cpu")
+    assert {row.patient for row in ran.rows} == {"L001"}
+    assert [why.split()[0] for why in ran.left_out.values()] == ["there", "the"]
 
 
 def test_strengths_are_chosen_once(dataset: Path, tmp_path: Path) -> None:
