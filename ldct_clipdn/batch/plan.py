@@ -152,7 +152,7 @@ def plan_run(found: Found) -> Plan:
     scans = sorted(found.scans, key=lambda scan: (scan.source_uid, scan.split_key))
     for scan in scans:
         for note in scan.notes:
-            logger.info("series %s: %s", scan.source_uid, note)
+            logger.info("%s", "".join(filter(str.isprintable, f"series {scan.source_uid}: {note}")))
     used: dict[str, set[int]] = defaultdict(set)
     for scan in scans:
         used[_study(scan)].add(_source_number(scan))

@@ -6,7 +6,7 @@ import math
 import re
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -174,6 +174,7 @@ def _open_nifti(path: Path) -> Volume:
 
 
 def _open_itk(path: Path) -> Volume:
+    _check_names(path)
     reader = _itk().ImageFileReader()
     reader.SetFileName(str(path))
     _guarded(path, reader.ReadImageInformation)
@@ -186,6 +187,24 @@ def _open_itk(path: Path) -> Volume:
 
     dtype = _real(path, _guarded(path, lambda: _itk_dtype(reader.GetPixelID())))
     return Volume(path, shape, dtype, _itk_affine(reader), 1.0, 0.0, load)
+
+
+def _check_names(path: Path) -> None:
+    """Refuse a header whose pixels are some other file of this machine."""
+    with path.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+    named = NAMED_PIXELS.search(header.partition(b"\n\n")[0])
+    if not named:
+        return
+    listed = header[named.end() :].splitlines() if named[1].strip()[:4] == b"LIST" else []
+    for name in (named[1], *listed):
+        one = PurePosixPath(name.strip().decode("latin-1").replace("\\", "/"))
+        if one.is_absolute() or ".." in one.parts:
+            raise ReadError(
+                f"its pixels lie outside its folder ({one})",
+                path=path,
+                remedy="Put them beside the header",
+            )
 
 
 def _itk() -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from builders import make_series
+from builders import edit, make_series
 
 from ldct_clipdn.inference.backends.identity import IdentityBackend
 
@@ -211,6 +211,26 @@ def test_one_slice_is_no_slices(cli: Callable, tmp_path: Path) -> None:
     SimpleITK.WriteImage(image, str(tmp_path / "v.mha"))
     done = cli("denoise", tmp_path / "v.mha", tmp_path / "out", "--strength", "0", "--dry-run")
     assert "volume v.mha, 1 slice, to be v_denoised.mha" in done.out
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_no_name_breaks_a_line_or_steers_the_terminal(
+    cli: Callable,
+    source: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    dry: tuple[str, ...],
+) -> None:
+    caplog.set_level("INFO", logger="ldct_clipdn")
+    (source / "two\nlines\x1b[31m.txt").write_text("x")
+    edit(
+        source / "ct" / "IM0000.dcm", SeriesDescription="a\x1b[2Jb\r", ConvolutionKernel="B\x1b[0m"
+    )
+    done = cli("denoise", source, tmp_path / "out", "--strength", "0", *dry)
+    assert done.code == 0
+    assert "kernel B[0m" in caplog.text
+    assert "\x1b" not in done.out + done.err + caplog.text
+    assert "skipped  1 file: not a DICOM file (two?lines?[31m.txt)" in done.out.splitlines()
 
 
 def test_a_dry_run_of_nothing_is_3(cli: Callable, source: Path, tmp_path: Path) -> None:

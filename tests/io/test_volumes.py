@@ -413,3 +413,28 @@ def test_results_are_named_after_their_source(name: str, result: str) -> None:
 def test_real_nifti_headers_are_kept(data: Path, tmp_path: Path, name: str) -> None:
     rewrite(data / "quirks" / name, tmp_path / name)
     assert headers_as_text(tmp_path / name) == headers_as_text(data / "quirks" / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("v.mhd", "ElementDataFile = /etc/passwd"),
+        ("v.mhd", "ElementDataFile = ../secret.raw"),
+        ("v.mhd", "ElementDataFile = LIST\na.raw\n/etc/passwd"),
+        ("v.mha", "ElementDataFile = ..\\\\secret.raw"),
+        ("v.nhdr", "data file: /etc/passwd"),
+        ("v.nrrd", "data file: ../secret.raw"),
+    ],
+)
+def test_pixels_elsewhere_on_the_machine_are_never_read(
+    tmp_path: Path, name: str, line: str
+) -> None:
+    """A header that someone sent must not carry a file of this machine into a result."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.raw").write_bytes(bytes(2 * 8**3))
+    nrrd = "NRRD0004\ntype: short\ndimension: 3\nsizes: 8 8 8\nendian: little\nencoding: raw\n"
+    meta = "ObjectType = Image\nNDims = 3\nDimSize = 8 8 8\nElementType = MET_SHORT\n"
+    header = (meta if "mh" in name else nrrd) + line + "\n"
+    (tmp_path / "in" / name).write_text(header)
+    with pytest.raises(ReadError, match="its pixels lie outside its folder"):
+        open_volume(tmp_path / "in" / name)
