@@ -157,7 +157,7 @@ def run_ldct(
     for pair in _first_of_each_set(pairs, settings.strips):
         _draw_strip(pair, methods, folder)
     counterparts = {method.name: method.counterpart for method in methods}
-    table = make_table("Low-dose CT (Table 3)", results, _printed(sets), counterparts)
+    table = make_table("Low-dose CT (Table 3)", results, _printed(sets), counterparts, "ruler")
     write_table(table, folder)
     return table
 

@@ -58,6 +58,8 @@ class Table:
         Printed cells by place and method.
     counterparts
         For a measured method the printed one that it is compared with.
+    condition
+        What the conditions are, for the heading.
     """
 
     title: str
@@ -65,6 +67,7 @@ class Table:
     measured: Mapping[Place, Mapping[str, Cell]]
     published: Mapping[Place, Mapping[str, Published]]
     counterparts: Mapping[str, str]
+    condition: str = "noise"
 
     @property
     def methods(self) -> list[str]:
@@ -86,7 +89,7 @@ class Table:
         """
         differing = self._differing()
         header = [
-            *("noise", "set", "images"),
+            *(self.condition, "set", "images"),
             *self.methods,
             *(f"{name} [paper]" for name in self.printed),
             *(f"{a} - {b} [paper]" for a, b in differing),
@@ -116,7 +119,17 @@ class Table:
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
-            ("noise", "set", "source", "method", "images", "psnr", "ssim", "setting", "remark")
+            (
+                self.condition,
+                "set",
+                "source",
+                "method",
+                "images",
+                "psnr",
+                "ssim",
+                "setting",
+                "remark",
+            )
         )
         for place in self.places:
             for name, cell in self.measured[place].items():
@@ -173,6 +186,7 @@ def make_table(
     rows: Iterable[Row],
     published: Mapping[tuple[str, str, str], Published],
     counterparts: Mapping[str, str],
+    condition: str = "noise",
 ) -> Table:
     """Average over the pictures and put the printed figures beside.
 
@@ -186,6 +200,8 @@ def make_table(
         Printed cells by set, condition and method.
     counterparts
         For a measured method the printed one that it is compared with.
+    condition
+        What the conditions are, for the heading.
 
     Returns
     -------
@@ -196,8 +212,8 @@ def make_table(
     for row in rows:
         groups[row.condition, row.set][row.method].append(row)
     beside: dict[Place, dict[str, Published]] = defaultdict(dict)
-    for (name, condition, method), cell in published.items():
-        beside[condition, name][method] = cell
+    for (name, one, method), cell in published.items():
+        beside[one, name][method] = cell
     return Table(
         title,
         places=list(groups),
@@ -207,6 +223,7 @@ def make_table(
         },
         published={place: beside[place[0], _whole_set(place[1])] for place in groups},
         counterparts=counterparts,
+        condition=condition,
     )
 
 

@@ -60,7 +60,9 @@ def test_networks_and_filters_from_the_command_line(challenge, tmp_path, capsys)
                  f"ours={tmp_path / 'same.safetensors'}", "--out", str(tmp_path / "out"),
                  "-q"]  # fmt: skip
     assert main(arguments) == 0
-    assert "45.88/0.976" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "45.88/0.976" in printed
+    assert "| ruler | set | images |" in printed
     rows = list(csv.DictReader((tmp_path / "out/scores.csv").read_text().splitlines()))
     assert len(rows) == 2 * 3 * 2
     psnr = {method: [float(r["psnr"]) for r in rows if r["method"] == method]
