@@ -1,0 +1,259 @@
+"""Low contrast: what becomes of faint discs, over many draws of the noise.
+
+Discs lie in a uniform body of 100 HU, as liver with contrast medium. Means over draws compare the
+image with a disc and the one without under the same noise: the noise that is left cancels, and
+what the denoiser did to the disc stays. Observers get images whose noise differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ldct_clipdn.bench.contestants import INPUT, Contestant
+from ldct_clipdn.bench.discs import Transfer, contrast_of, disc, disc_transfer
+from ldct_clipdn.bench.observer import hotelling_aucs, npw_detectability
+from ldct_clipdn.ct.hu import AIR_HU
+from ldct_clipdn.ct.lowdose import simulate_low_dose
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Volume = NDArray[np.float32]
+
+__all__ = ["DiscRow", "EdgeRow", "NoiseLibrary", "measure_discs", "measure_edges"]
+
+PIXEL_MM: Final = 0.75
+LIVER_HU: Final = 100.0
+CONTRASTS_HU: Final = (10.0, 20.0, 40.0, 80.0)
+DIAMETERS_MM: Final = (3.0, 5.0, 10.0)
+EDGES_HU: Final = (30.0, 100.0, 300.0, 900.0)
+EDGE_DISC_MM: Final = 20.0
+EDGE_DRAWS: Final = 24
+DOSES: Final = (1.0, 0.25)
+
+FULL_DOSE_HU: Final = 12.0
+"""Noise at full dose: the median of the normal-dose slices (docs/weights.md)."""
+
+BODY_PX: Final = (320, 116.0, 94.0)
+"""Side of the field and half axes of the elliptical body."""
+
+CROP_PX: Final = 64
+LOOK_PX: Final = 40
+"""What an observer sees; crops lie so far apart that no noise is seen twice."""
+
+
+@dataclass(frozen=True)
+class DiscRow:
+    """One disc, at one dose, by one contestant.
+
+    Parameters
+    ----------
+    dose
+        Share of the dose.
+    contrast_hu, diameter_mm
+        Of the disc.
+    method
+        Contestant.
+    draws
+        Number of images with and of images without the disc.
+    npw
+        d' of the non-prewhitening observer in the input.
+    recovery
+        Mean contrast of the disc's core over that of the input.
+    auc, auc_change, auc_error
+        Of the channelised Hotelling observer; less the input's, and that difference's standard
+        error (of the folds).
+    """
+
+    dose: float
+    contrast_hu: float
+    diameter_mm: float
+    method: str
+    draws: int
+    npw: float
+    recovery: float
+    auc: float
+    auc_change: float
+    auc_error: float
+
+
+@dataclass(frozen=True)
+class EdgeRow:
+    """One disc's edge.
+
+    Parameters
+    ----------
+    dose, contrast_hu, method
+        As in `DiscRow`.
+    f50_per_mm, f10_per_mm
+        Where the mean image's transfer falls to 0.5 and 0.1, in 1/mm.
+    ratio
+        f50 over that of the input.
+    """
+
+    dose: float
+    contrast_hu: float
+    method: str
+    f50_per_mm: float
+    f10_per_mm: float
+    ratio: float
+
+
+class NoiseLibrary:
+    """Crops of noise from the inside of a uniform body, of standard deviation 1.
+
+    Parameters
+    ----------
+    count
+        How many at least.
+    kernel
+        A key of `ct.kernel.KERNELS`.
+    seed
+        Start of the generator.
+    """
+
+    def __init__(self, count: int, kernel: str, seed: int) -> None:
+        side, a, b = BODY_PX
+        axis = np.arange(side) - side / 2
+        inside = (axis[None, :] / a) ** 2 + (axis[:, None] / b) ** 2 < 1
+        body = np.where(inside, LIVER_HU, AIR_HU).astype(np.float32)
+        places = list(_places())
+        fields = np.repeat(body[None], -(-count // len(places)), axis=0)
+        # half the dose adds the variance that the full dose has
+        noisy = simulate_low_dose(
+            fields, dose=0.5, spacing_mm=PIXEL_MM, kernel=kernel, photons=1e6, seed=seed
+        )
+        cut = [
+            field[row : row + CROP_PX, column : column + CROP_PX]
+            for field in noisy - fields
+            for row, column in places
+        ]
+        crops = np.stack(cut[:count])
+        self.crops: Volume = crops / crops.std()
+
+
+def measure_discs(
+    library: NoiseLibrary, methods: Sequence[Contestant], say: Callable[[str], None]
+) -> list[DiscRow]:
+    """Measure every disc at every dose.
+
+    Parameters
+    ----------
+    library
+        Half of its crops get a disc.
+    methods
+        The input first.
+    say
+        Told of every disc.
+
+    Returns
+    -------
+    list of DiscRow
+        Contestant by contestant within each disc.
+    """
+    rows: list[DiscRow] = []
+    for dose in DOSES:
+        noise_hu = FULL_DOSE_HU / dose**0.5
+        noise = library.crops * np.float32(noise_hu)
+        absent = {one.name: one.denoise(LIVER_HU + noise, noise_hu) for one in methods}
+        for diameter in DIAMETERS_MM:
+            for contrast in CONTRASTS_HU:
+                say(f"disc of {contrast:g} HU, {diameter:g} mm, dose {dose:g}")
+                rows += _disc_rows(dose, contrast, diameter, noise, absent, methods)
+    return rows
+
+
+def _disc_rows(
+    dose: float,
+    contrast: float,
+    diameter: float,
+    noise: Volume,
+    absent: dict[str, Volume],
+    methods: Sequence[Contestant],
+) -> Iterator[DiscRow]:
+    half = len(noise) // 2
+    signal = np.float32(contrast) * disc(CROP_PX, diameter, PIXEL_MM)
+    npw = npw_detectability(_look(signal), _look(noise))
+    noise_hu = FULL_DOSE_HU / dose**0.5
+    before: NDArray[np.float64] | None = None
+    given = contrast_of(signal, diameter, PIXEL_MM)
+    for one in methods:
+        present = one.denoise(LIVER_HU + noise[:half] + signal, noise_hu)
+        kept = (present - absent[one.name][:half]).mean(axis=0)
+        aucs = hotelling_aucs(_look(present), _look(absent[one.name][half : 2 * half]))
+        before = aucs if before is None else before
+        change = aucs - before
+        yield DiscRow(
+            dose,
+            contrast,
+            diameter,
+            one.name,
+            half,
+            npw,
+            contrast_of(kept, diameter, PIXEL_MM) / given,
+            float(aucs.mean()),
+            float(change.mean()),
+            float(change.std(ddof=1) / len(change) ** 0.5),
+        )
+
+
+def measure_edges(
+    library: NoiseLibrary, methods: Sequence[Contestant], say: Callable[[str], None]
+) -> tuple[list[EdgeRow], dict[tuple[float, float, str], Transfer]]:
+    """Measure the task transfer function of a 20 mm disc of every contrast at every dose.
+
+    Parameters
+    ----------
+    library
+        Its first crops are used.
+    methods
+        The input first.
+    say
+        Told of every disc.
+
+    Returns
+    -------
+    list of EdgeRow
+        One per dose, contrast and contestant.
+    dict
+        The curves, by dose, contrast and contestant.
+    """
+    rows: list[EdgeRow] = []
+    curves: dict[tuple[float, float, str], Transfer] = {}
+    shape = disc(CROP_PX, EDGE_DISC_MM, PIXEL_MM)
+    for dose in DOSES:
+        noise_hu = FULL_DOSE_HU / dose**0.5
+        noise = library.crops[:EDGE_DRAWS] * np.float32(noise_hu)
+        absent = {one.name: one.denoise(LIVER_HU + noise, noise_hu) for one in methods}
+        for contrast in EDGES_HU:
+            say(f"edge of {contrast:g} HU, dose {dose:g}")
+            for one in methods:
+                present = one.denoise(LIVER_HU + noise + np.float32(contrast) * shape, noise_hu)
+                kept = (present - absent[one.name]).mean(axis=0)
+                curve = disc_transfer(kept, EDGE_DISC_MM, PIXEL_MM)
+                curves[dose, contrast, one.name] = curve
+                ratio = curve.f50 / curves[dose, contrast, INPUT].f50
+                rows.append(
+                    EdgeRow(dose, contrast, one.name, curve.f50, curve.falls_to(0.1), ratio)
+                )
+    return rows, curves
+
+
+def _look(images: Volume) -> Volume:
+    """Cut out what an observer sees; the centre stays at half the side."""
+    first = (CROP_PX - LOOK_PX) // 2
+    return images[..., first : first + LOOK_PX, first : first + LOOK_PX]
+
+
+def _places() -> Iterator[tuple[int, int]]:
+    """Give first rows and columns of crops whose observed part lies well inside the body."""
+    side, a, b = BODY_PX
+    for row in range(0, side - CROP_PX, LOOK_PX):
+        for column in range(0, side - CROP_PX, LOOK_PX):
+            y, x = (one + CROP_PX / 2 - side / 2 for one in (row, column))
+            if (x / a) ** 2 + (y / b) ** 2 < 0.4:
+                yield row, column

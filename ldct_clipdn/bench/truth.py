@@ -1,0 +1,235 @@
+"""The proof where the truth is known, part by part; a part that is done is not done again."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ldct_clipdn.bench.contestants import STRENGTHS, Contestant, contestants
+from ldct_clipdn.bench.contrast import NoiseLibrary, measure_discs, measure_edges
+from ldct_clipdn.bench.draws import DrawsOf, average_draws, draw_row
+from ldct_clipdn.bench.known_truth import measure_clean, measure_phantoms, phantom_draws
+from ldct_clipdn.bench.truth_figures import draw_discs, draw_edges, draw_maps, draw_phantoms
+from ldct_clipdn.bench.truth_tables import write_report
+from ldct_clipdn.core.whole_file import whole_file
+from ldct_clipdn.ct.lowdose import simulate_low_dose
+from ldct_clipdn.ct.noise_meter import measure_noise
+from ldct_clipdn.data.slices import CTSlice, find_slices, read_frames
+from ldct_clipdn.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ldct_clipdn.inference.backends import Backend
+
+    Plane = NDArray[np.float32]
+    Rows = Sequence[Any]
+    Say = Callable[[str], None]
+
+__all__ = ["PARTS", "TruthOptions", "run_truth"]
+
+PARTS: Final = ("phantom", "discs", "edges", "draws", "clean")
+
+KERNEL: Final = "standard"
+
+PIXEL_MM: Final = 0.75
+"""Of real slices, where only texture depends on it."""
+
+
+@dataclass(frozen=True)
+class TruthOptions:
+    """What is measured.
+
+    Parameters
+    ----------
+    parts
+        Some of `PARTS`.
+    draws
+        Images with and images without each disc.
+    slice_draws
+        Draws of the noise on one slice.
+    ct
+        Folders of real CT of normal dose, for the clean input and the draws; may be none.
+    seed
+        Start of the generators.
+
+    Raises
+    ------
+    ConfigError
+        When a number is too small or a part unknown.
+    """
+
+    parts: tuple[str, ...] = PARTS
+    draws: int = 100
+    slice_draws: int = 50
+    ct: tuple[Path, ...] = ()
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.draws < 20 or self.slice_draws < 2:
+            raise ConfigError(
+                f"{self.draws} and {self.slice_draws} draws are too few",
+                remedy="Give --draws 20 or more, --slice-draws 2 or more",
+            )
+        unknown = set(self.parts) - set(PARTS)
+        if unknown:
+            raise ConfigError(f"no part is named {min(unknown)!r}", remedy=", ".join(PARTS))
+
+
+def run_truth(
+    engine: Backend, folder: Path, options: TruthOptions, say: Say = lambda _: None
+) -> dict[str, list[dict[str, Any]]]:
+    """Measure what is missing in the folder, and write tables and figures.
+
+    Parameters
+    ----------
+    engine
+        The denoiser's.
+    folder
+        Gets a CSV per part, `report.md`, figures, and `run.json`, which says what they depend on.
+    options
+        What is measured.
+    say
+        Told of every step.
+
+    Returns
+    -------
+    dict
+        Rows by part.
+
+    Raises
+    ------
+    ConfigError
+        When the folder holds results of other weights or settings.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_same_run(folder, engine, options)
+    measures: dict[str, Callable[[], Rows]] = {
+        "phantom": lambda: _phantoms(engine, folder, say),
+        "discs": lambda: _discs(engine, folder, options, say),
+        "edges": lambda: _edges(engine, folder, options, say),
+        "draws": lambda: _draws(engine, folder, options, say),
+        "clean": lambda: _clean(engine, options, say),
+    }
+    for part in options.parts:
+        path = folder / f"{part}.csv"
+        if not path.exists():
+            say(f"{part} ...")
+            _write(measures[part](), path)
+    results = {part: _read(folder / f"{part}.csv") for part in PARTS}
+    write_report(results, folder / "report.md")
+    return results
+
+
+def _phantoms(engine: Backend, folder: Path, say: Say) -> Rows:
+    rows = measure_phantoms(contestants(engine), say)
+    draw_phantoms(rows, folder / "phantom.png")
+    return rows
+
+
+def _discs(engine: Backend, folder: Path, options: TruthOptions, say: Say) -> Rows:
+    library = NoiseLibrary(2 * options.draws, KERNEL, options.seed)
+    rows = measure_discs(library, contestants(engine), say)
+    draw_discs(rows, folder / "discs.png")
+    return rows
+
+
+def _edges(engine: Backend, folder: Path, options: TruthOptions, say: Say) -> Rows:
+    library = NoiseLibrary(min(2 * options.draws, 24), KERNEL, options.seed + 1)
+    rows, curves = measure_edges(library, contestants(engine), say)
+    draw_edges(curves, folder / "edges.png")
+    return rows
+
+
+def _draws(engine: Backend, folder: Path, options: TruthOptions, say: Say) -> Rows:
+    everyone = contestants(engine)
+    few = [everyone[0], everyone[-1]]
+    rows = []
+    for one in _drawn_slices(options):
+        say(f"{options.slice_draws} draws on {one.name}")
+        maps = average_draws(one, few)
+        rows += [draw_row(one, name, found) for name, found in maps.items()]
+        stem = "_".join(one.name.split())
+        draw_maps(one, maps[few[-1].name], folder / f"draws_{stem}.png")
+    return rows
+
+
+def _drawn_slices(options: TruthOptions) -> list[DrawsOf]:
+    drawn = [phantom_draws(options.slice_draws, options.seed)]
+    for name, hu in islice(_real_slices(options.ct).items(), 1):
+        stack = np.repeat(hu[None], options.slice_draws, axis=0)
+        noisy = simulate_low_dose(stack, dose=0.25, spacing_mm=PIXEL_MM, seed=options.seed)
+        drawn.append(DrawsOf(name, hu, noisy, measure_noise(noisy[0])))
+    return drawn
+
+
+def _clean(engine: Backend, options: TruthOptions, say: Say) -> Rows:
+    slices = _real_slices(options.ct)
+    say(f"clean input: {len(slices)} series, made head")
+    denoiser: Contestant = contestants(engine)[-1]
+    return measure_clean(engine, slices, denoiser, options.seed)
+
+
+def _real_slices(folders: Sequence[Path]) -> dict[str, Plane]:
+    """Read the middle slice of each series of normal dose."""
+    series: dict[str, list[CTSlice]] = {}
+    for folder in folders:
+        for one in find_slices(folder).slices:
+            if one.dose == "normal":
+                series.setdefault(" ".join(filter(None, (one.patient, one.kernel))), []).append(one)
+    if folders and not series:
+        raise DataError("no CT of normal dose", path=folders[0], remedy="Give other folders")
+    middle = {name: slices[len(slices) // 2] for name, slices in series.items()}
+    return {
+        name: next(islice(read_frames(one.path), one.frame, None)) for name, one in middle.items()
+    }
+
+
+def _check_same_run(folder: Path, engine: Backend, options: TruthOptions) -> None:
+    depends = {
+        "weights": engine.weights.sha256,
+        "draws": options.draws,
+        "slice_draws": options.slice_draws,
+        "ct": [str(one) for one in options.ct],
+        "seed": options.seed,
+        "strengths": STRENGTHS,
+    }
+    path = folder / "run.json"
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != depends:
+        raise ConfigError(
+            "the folder holds results of other weights or settings",
+            path=folder,
+            remedy="Give another folder, or the same weights and settings to go on",
+        )
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(depends, indent=2) + "\n", encoding="utf-8")
+
+
+def _write(rows: Rows, path: Path) -> None:
+    records: list[Mapping[str, Any]] = [asdict(row) for row in rows]
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(records[0]))
+        writer.writeheader()
+        writer.writerows(records)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """Read a part's rows, numbers as numbers; none where it was not measured."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{key: _number(text) for key, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,157 @@
+"""Pictures of the proof where the truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ldct_clipdn.bench.contestants import INPUT
+from ldct_clipdn.bench.contrast import DiscRow
+from ldct_clipdn.bench.discs import Transfer
+from ldct_clipdn.bench.draws import DrawMaps, DrawsOf
+from ldct_clipdn.bench.known_truth import PhantomRow
+from ldct_clipdn.ct.hu import WINDOWS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+__all__ = ["draw_discs", "draw_edges", "draw_maps", "draw_phantoms"]
+
+DOTS_PER_INCH: Final = 100
+
+COLOURS: Final = ("#888888", "#1b9e77", "#7570b3", "#d95f02")
+"""By contestant, the denoiser last."""
+
+
+def draw_phantoms(rows: Sequence[PhantomRow], path: Path) -> None:
+    """Draw each contestant's gain over the input, series by series.
+
+    Parameters
+    ----------
+    rows
+        As `measure_phantoms` gives them.
+    path
+        PNG.
+    """
+    figure, axes = _figure(8.0, 3.4, 1, 1)
+    (one,) = axes
+    series: dict[str, dict[str, float]] = {}
+    for row in rows:
+        label = f"{row.simulator}\n{row.kernel}\ndose {row.dose:g}\nno. {row.patient}"
+        series.setdefault(label, {})[row.method] = row.psnr_db
+    methods = [name for name in dict.fromkeys(row.method for row in rows) if name != INPUT]
+    for k, (name, colour) in enumerate(zip(methods, COLOURS[1:], strict=False)):
+        gains = [found[name] - found[INPUT] for found in series.values()]
+        one.bar(np.arange(len(series)) + 0.27 * (k - 1), gains, 0.25, color=colour, label=name)
+    one.set_xticks(range(len(series)), list(series), fontsize=5.5)
+    one.set_ylabel("PSNR over the input, dB")
+    one.legend(fontsize=7, ncols=3)
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def draw_discs(rows: Sequence[DiscRow], path: Path) -> None:
+    """Draw AUC before against after, and contrast recovery against d'.
+
+    Parameters
+    ----------
+    rows
+        As `measure_discs` gives them.
+    path
+        PNG.
+    """
+    figure, (left, right) = _figure(8.4, 3.8, 1, 2)
+    methods = list(dict.fromkeys(row.method for row in rows))
+    before = [row.auc for row in rows if row.method == methods[0]]
+    for name, colour in zip(methods[1:], COLOURS[1:], strict=False):
+        own = [row for row in rows if row.method == name]
+        left.plot(before, [row.auc for row in own], "o", ms=4, color=colour, label=name)
+        right.semilogx(
+            [row.npw for row in own], [row.recovery for row in own], "o", ms=4, color=colour
+        )
+    left.plot([0.4, 1], [0.4, 1], color="black", lw=0.7)
+    left.plot([0.4, 1], [0.38, 0.98], ":", color="black", lw=0.7)
+    left.set(xlabel="AUC before", ylabel="AUC after", title="Hotelling observer")
+    left.legend(fontsize=7)
+    right.axhspan(0.9, 1.1, color="0.9")
+    right.axvline(5, color="black", lw=0.7, ls=":")
+    right.set(xlabel="d' in the input (NPW)", ylabel="contrast kept", title="Contrast of discs")
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def draw_edges(curves: Mapping[tuple[float, float, str], Transfer], path: Path) -> None:
+    """Draw task transfer functions: a panel per dose and contrast.
+
+    Parameters
+    ----------
+    curves
+        As `measure_edges` gives them.
+    path
+        PNG.
+    """
+    doses = list(dict.fromkeys(dose for dose, _, _ in curves))
+    contrasts = list(dict.fromkeys(contrast for _, contrast, _ in curves))
+    methods = list(dict.fromkeys(name for _, _, name in curves))
+    figure, panels = _figure(2.5 * len(contrasts), 2.3 * len(doses), len(doses), len(contrasts))
+    places = [(dose, contrast) for dose in doses for contrast in contrasts]
+    for axes, (dose, contrast) in zip(panels, places, strict=True):
+        for name, colour in zip(methods, COLOURS, strict=False):
+            curve = curves[dose, contrast, name]
+            axes.plot(curve.frequency, curve.transfer, color=colour, lw=1.2, label=name)
+        axes.axhline(0.5, color="black", lw=0.5, ls=":")
+        axes.set(ylim=(0, 1.25), xlim=(0, None))
+        axes.set_title(f"{contrast:g} HU, dose {dose:g}", fontsize=8)
+        axes.tick_params(labelsize=7)
+    panels[0].legend(fontsize=6)
+    figure.supxlabel("1/mm", fontsize=8)
+    figure.supylabel("task transfer", fontsize=8)
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def draw_maps(one: DrawsOf, maps: DrawMaps, path: Path) -> None:
+    """Draw the truth, mean minus truth, and the noise that is left.
+
+    Parameters
+    ----------
+    one
+        The slice.
+    maps
+        The denoiser's.
+    path
+        PNG.
+    """
+    figure, panels = _figure(9.6, 3.4, 1, 3)
+    window = WINDOWS["abdomen"]
+    rows, columns = (slice(*_extent(one.truth, axis)) for axis in (1, 0))
+    shown: tuple[tuple[str, NDArray[np.float32], str, float, float], ...] = (
+        ("truth", one.truth, "gray", window.low, window.high),
+        (f"mean of {maps.draws} minus truth", maps.bias, "RdBu_r", -30, 30),
+        ("standard deviation", maps.spread, "magma", 0, 20),
+    )
+    for axes, (title, image, colours, low, high) in zip(panels, shown, strict=True):
+        cut = image[rows, columns]
+        drawn = axes.imshow(cut, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+        axes.set_title(title, fontsize=9)
+        axes.set(xticks=[], yticks=[])
+        figure.colorbar(drawn, ax=axes, shrink=0.8, label="HU").ax.tick_params(labelsize=7)
+    figure.suptitle(f"{one.name}, input noise {one.noise_hu:.0f} HU", fontsize=9)
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def _extent(image: Any, axis: int) -> tuple[int, int]:
+    """Give first and last row or column that is no air."""
+    there = np.flatnonzero((image > -500).any(axis=axis))
+    return (int(there[0]), int(there[-1]) + 1) if there.size else (0, image.shape[1 - axis])
+
+
+def _figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, list[Axes]]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(rows, columns, squeeze=False).ravel())

@@ -1,0 +1,176 @@
+"""Where the truth is known: an identity changes nothing, a known blur shows, and a run resumes."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from ldct_clipdn.bench import contrast, known_truth
+from ldct_clipdn.bench.contestants import Contestant, contestants
+from ldct_clipdn.bench.contrast import NoiseLibrary, measure_discs, measure_edges
+from ldct_clipdn.bench.draws import DrawsOf, average_draws, draw_row
+from ldct_clipdn.bench.known_truth import head_contrast, head_phantom, windowed_error
+from ldct_clipdn.bench.second_simulator import SecondScanner
+from ldct_clipdn.bench.truth import TruthOptions, run_truth
+from ldct_clipdn.bench.truth_tables import aims
+from ldct_clipdn.cli.main import main
+from ldct_clipdn.ct.phantom import abdomen_phantom
+from ldct_clipdn.errors import ConfigError
+from ldct_clipdn.inference.backends.identity import IdentityBackend
+
+
+def quiet(_line: str) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def library():
+    return NoiseLibrary(40, "standard", seed=3)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(contrast, "CONTRASTS_HU", (40.0,))
+    monkeypatch.setattr(contrast, "DIAMETERS_MM", (5.0,))
+    monkeypatch.setattr(contrast, "EDGES_HU", (100.0,))
+    monkeypatch.setattr(contrast, "EDGE_DRAWS", 4)
+    monkeypatch.setattr(known_truth, "SIZE", 160)
+    monkeypatch.setattr(known_truth, "OUR_KERNELS", {"standard": 12.0})
+    monkeypatch.setattr(known_truth, "SECOND_KERNELS", ("hann",))
+    monkeypatch.setattr(known_truth, "PATIENTS", (101,))
+    monkeypatch.setattr(known_truth, "HEAD_DRAWS", 1)
+
+
+SAME = Contestant("same", lambda hu, _: hu.copy())
+INPUT = Contestant("input", lambda hu, _: hu)
+HALVED = Contestant("halved", lambda hu, _: 100 + (hu - 100) / 2)
+
+
+def test_noise_of_the_library_is_not_seen_twice(library):
+    assert library.crops.std() == pytest.approx(1, rel=1e-5)
+    looked = library.crops[:, 12:52, 12:52].reshape(40, -1)
+    between = np.corrcoef(looked)[~np.eye(40, dtype=bool)]
+    assert np.abs(between).max() < 0.2
+
+
+@pytest.mark.usefixtures("small")
+def test_an_identity_keeps_contrast_and_observer(library):
+    rows = measure_discs(library, [INPUT, SAME, HALVED], quiet)
+    assert len(rows) == 2 * 3
+    for row in rows:
+        assert row.recovery == pytest.approx(0.5 if row.method == "halved" else 1, rel=1e-4)
+        assert row.auc_change == pytest.approx(0, abs=1e-9)
+    full, quarter = (row.npw for row in rows if row.method == "same")
+    assert full == pytest.approx(2 * quarter)
+
+
+@pytest.mark.usefixtures("small")
+def test_an_identity_keeps_edges_and_a_blur_does_not(library):
+    from scipy import ndimage
+
+    blur = Contestant("blur", lambda hu, _: ndimage.gaussian_filter(hu, (0, 1.5, 1.5)))
+    rows, curves = measure_edges(library, [INPUT, SAME, blur], quiet)
+    ratios = {(row.dose, row.method): row.ratio for row in rows}
+    assert ratios[1.0, "same"] == pytest.approx(1)
+    assert 0.2 < ratios[0.25, "blur"] < 0.6
+    assert len(curves) == len(rows) == 6
+
+
+def test_bias_and_noise_of_draws_are_what_was_put_in():
+    truth = abdomen_phantom(1, 96, 101)[0]
+    rng = np.random.default_rng(4)
+    draws = [truth + rng.normal(0, 10, truth.shape).astype(np.float32) for _ in range(40)]
+    wrong = Contestant("wrong", lambda hu, _: 7 + hu)
+    one = DrawsOf("phantom", truth, draws, 10.0)
+    maps = average_draws(one, [INPUT, wrong])
+    right = draw_row(one, "input", maps["input"])
+    assert right.noise_hu == pytest.approx(10, rel=0.02)
+    assert right.bias_rms_hu < 0.5
+    assert right.beyond < 0.001
+    shifted = draw_row(one, "wrong", maps["wrong"])
+    assert shifted.bias_rms_hu == pytest.approx(7, abs=0.3)
+    assert shifted.bias_soft_hu == pytest.approx(7, abs=0.3)
+
+
+def test_second_scanner_gives_hu_and_noise_that_grows_with_less_dose():
+    truth = np.full((96, 96), -1000, dtype=np.float32)
+    axis = np.arange(96) - 48
+    truth[axis[:, None] ** 2 + axis[None, :] ** 2 < 36**2] = 40
+    scanner = SecondScanner(truth, 3.0, "hann")
+    middle = np.s_[30:66, 30:66]
+    assert scanner.truth()[middle].mean() == pytest.approx(40, abs=3)
+    errors = [scanner.scan(dose, 1) - scanner.truth() for dose in (1.0, 0.25)]
+    full, quarter = (error[middle].std() for error in errors)
+    assert quarter / full == pytest.approx(2, rel=0.15)
+    assert np.array_equal(scanner.scan(0.5, 7), scanner.scan(0.5, 7))
+
+
+def test_made_head_has_grey_and_white_matter():
+    hu, grey, white = head_phantom()
+    assert min(grey.sum(), white.sum()) > 500
+    assert not (grey & white).any()
+    assert head_contrast(hu, grey, white) == pytest.approx(7, abs=0.05)
+
+
+def test_error_is_taken_in_the_window_and_the_body():
+    truth = np.zeros((4, 4), dtype=np.float32)
+    image = truth.copy()
+    image[0, 0], image[1, 1], image[3, 3] = 4.0, 1000.0, 1000.0
+    body = np.zeros((4, 4), dtype=bool)
+    body[:2, :2] = True
+    assert windowed_error(image, truth, body) == pytest.approx(np.sqrt((16 + 240**2) / 4))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small")
+def test_a_run_writes_everything_and_goes_on(tmp_path, monkeypatch):
+    options = TruthOptions(draws=20, slice_draws=2)
+    results = run_truth(IdentityBackend(), tmp_path, options)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"phantom.csv", "discs.png", "edges.png", "draws_phantom_101.png", "report.md"} <= names
+    report = (tmp_path / "report.md").read_text()
+    assert "reached: AUC after" in report
+    assert "**missed**: at worst -" in report  # an identity is worse than a filter
+    assert all(np.isfinite(row["psnr_db"]) for row in results["phantom"])
+    (tmp_path / "clean.csv").unlink()
+    done: list[str] = []
+    again = run_truth(IdentityBackend(), tmp_path, options, done.append)
+    assert done[0] == "clean ..."
+    assert again["phantom"] == results["phantom"]
+    with pytest.raises(ConfigError, match="other weights or settings"):
+        run_truth(IdentityBackend(), tmp_path, TruthOptions(draws=30))
+
+
+def test_aims_are_judged_both_ways():
+    row = {"method": "net", "dose": 1.0, "contrast_hu": 40.0, "npw": 6.0, "auc_error": 0.0}
+    none: dict[str, list] = {part: [] for part in ("phantom", "discs", "edges", "draws", "clean")}
+    for recovery, change, word in ((0.95, -0.01, "reached"), (0.7, -0.05, "**missed**")):
+        discs = [row | {"recovery": recovery, "auc_change": change}]
+        said = aims(none | {"discs": discs})
+        assert len(said) == 2
+        assert all(one.startswith(word) for one in said)
+    assert aims(none) == []
+
+
+def test_contestants_are_input_filters_and_denoiser():
+    everyone = contestants(IdentityBackend())
+    assert [one.name for one in everyone] == ["input", "TV", "NLM", "none"]
+    noisy = np.random.default_rng(2).normal(50, 10, (1, 48, 48)).astype(np.float32)
+    for one in everyone[1:3]:
+        assert one.denoise(noisy, 10.0).std() < 0.6 * noisy.std()
+
+
+@pytest.mark.usefixtures("small")
+def test_command_prints_the_report_and_refuses_bad_numbers(tmp_path, capsys):
+    arguments = ["benchmark", "truth", str(tmp_path / "o"), "--backend", "identity", "-q"]
+    assert main([*arguments, "--part", "clean"]) == 0
+    assert "grey-white contrast kept 1.000" in capsys.readouterr().out
+    assert main([*arguments, "--part", "clean", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clean"][0]["image"] == "made head"
+    with (tmp_path / "o" / "clean.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2
+    with pytest.raises(SystemExit):
+        main([*arguments, "--draws", "3"])
