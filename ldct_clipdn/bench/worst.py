@@ -42,6 +42,10 @@ STARVED: Final = 2.0
 
 SHARE: Final = 0.01
 
+MOST_OWN_NOISE: Final = 0.5
+"""Largest share a of the fair error: above it, a tile's ratio tells of the full dose's own noise,
+which is uneven, and not of the denoiser."""
+
 KEPT: Final = 12
 """Tiles of each kind that one case keeps pictures of."""
 
@@ -84,8 +88,8 @@ class WorstTile:
     pictures: Volume
 
 
-def keep_worst(folder: Path, case: Case, fair: FairSet, result: Volume) -> Path:
-    """Keep the ratios of a case's tiles, and pictures of the worst.
+def keep_worst(folder: Path, case: Case, fair: FairSet, result: Volume) -> None:
+    """Keep the ratios of a case's tiles, and pictures of the worst; not of half the dose.
 
     Parameters
     ----------
@@ -97,12 +101,9 @@ def keep_worst(folder: Path, case: Case, fair: FairSet, result: Volume) -> Path:
         Its doses.
     result
         [Z, H, W] in HU.
-
-    Returns
-    -------
-    Path
-        The file.
     """
+    if fair.shares.share > MOST_OWN_NOISE:
+        return
     ratios, kinds, places = _tiles(fair, result)
     order = np.argsort(-ratios)
     kept = [k for kind in KINDS for k in order[kinds[order] == kind][:KEPT]]
@@ -121,7 +122,6 @@ def keep_worst(folder: Path, case: Case, fair: FairSet, result: Volume) -> Path:
             places=np.array(places, dtype=np.int64),
             pictures=np.array(pictures, dtype=np.float32).astype(np.int32),
         )
-    return path
 
 
 def read_worst(folder: Path) -> tuple[list[WorstTile], float, int]:

@@ -327,6 +327,8 @@ def test_worst_tiles_are_found(dataset: Path, tmp_path: Path) -> None:
     assert next(one.place for one in tiles if one.kind == "starved") == (1, 96, 64)
     assert next(one.place for one in tiles if one.kind == "dense") == (0, 64, 32)
     assert 10 < count < 50
+    keep_worst(tmp_path / "half", case, FairSet(full, full + 0.3 * (low - full)), result)
+    assert not (tmp_path / "half").exists()
     np.testing.assert_allclose(tiles[0].pictures[1][24:56, 24:56], result[1, 64:96, 64:96], atol=1)
 
 
