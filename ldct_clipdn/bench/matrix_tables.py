@@ -127,9 +127,14 @@ def write_matrix(rows: Sequence[SliceRow], folder: Path, left_out: dict[str, str
         writer.writeheader()
         writer.writerows(lines)
     parts = [
+        "# The matrix: one fixed model across scanners, kernels, thicknesses and doses",
+        "## Gain",
         _gains(summaries),
+        "## Patients",
         _patients(summaries),
+        "## PSNR",
         _psnrs(summaries),
+        "## Beside the noise",
         _side_effects(summaries),
         *([_left_out(left_out)] if left_out else []),
     ]
@@ -192,7 +197,7 @@ def _gains(summaries: Sequence[Summary]) -> str:
     methods = [one for one in _methods(summaries) if one != "input"]
     lines = _by_place(summaries, methods, _gain_text, lambda one: _number(one.truth_gain, 3))
     return (
-        "Gain: share of the input's squared error to the truth that is removed (fair error), over "
+        "Share of the input's squared error to the truth that is removed (fair error), over "
         "that of the best classic filter at its best setting on these very slices (oracle). Lowest "
         "slice in brackets; bold: a network below 1.\n\n" + lines
     )
@@ -203,7 +208,7 @@ def _psnrs(summaries: Sequence[Summary]) -> str:
         summaries, _methods(summaries), _psnr_text, lambda one: _number(one.truth_psnr, 2)
     )
     return (
-        "PSNR in [-160, 240] HU against the noisy full dose, in dB. *n*: noise returned, in so "
+        "In [-160, 240] HU against the noisy full dose, in dB. *n*: noise returned, in so "
         "many slices above what the noise-free truth itself would score.\n\n" + lines
     )
 
@@ -277,8 +282,7 @@ def _side_effects(summaries: Sequence[Summary]) -> str:
         if method != "input":
             lines.append([method, *cells])
     return (
-        "Beside the noise: median over series and doses, and in brackets the value farthest from "
-        "none. Mean change of a tissue in HU; relative change of the noise's mean frequency; "
+        "Median over series and doses, and in brackets the value farthest from none. Mean change of a tissue in HU; relative change of the noise's mean frequency; "
         "frequency of half transfer at the skin, after over before; correlation of the change with "
         "the anatomy's edges.\n\n" + _markdown(lines)
     )
