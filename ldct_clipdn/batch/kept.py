@@ -10,7 +10,7 @@ from typing import Any
 from ldct_clipdn.batch.manifest import MANIFEST_FILE, write_json
 from ldct_clipdn.batch.plan import RUN_FILE
 
-__all__ = ["keep_quality", "kept_quality", "limited_before"]
+__all__ = ["keep_quality", "kept_quality", "kept_strengths", "limited_before"]
 
 
 def keep_quality(target: Path, uid: str, quality: Mapping[str, object]) -> None:
@@ -55,12 +55,45 @@ def kept_quality(target: Path, uid: str) -> Mapping[str, object] | None:
     noted = _read(target / RUN_FILE).get("quality")
     if isinstance(noted, dict) and isinstance(noted.get(uid), dict):
         return dict(noted[uid])
-    series = _read(target / MANIFEST_FILE).get("series")
-    for one in series if isinstance(series, list) else ():
-        if isinstance(one, dict) and one.get("derived_uid") == uid:
+    for one in _series(target):
+        if one.get("derived_uid") == uid:
             quality = one.get("quality")
             return quality if isinstance(quality, dict) else None
     return None
+
+
+def kept_strengths(target: Path, source_uid: str, target_hu: float) -> dict[str, float]:
+    """Give what strengths an earlier run chose for a series, so that none is tried again.
+
+    Parameters
+    ----------
+    target
+        Output folder.
+    source_uid
+        SeriesInstanceUID of the source.
+    target_hu
+        Noise that is to be left, in HU.
+
+    Returns
+    -------
+    dict
+        Strength by SeriesInstanceUID of the result, which tells whether all else was the same.
+    """
+    strengths = {}
+    for one in _series(target):
+        quality = one.get("quality")
+        expected = quality.get("expected") if isinstance(quality, dict) else None
+        if one.get("source_uid") != source_uid or not isinstance(expected, dict):
+            continue
+        if expected.get("target_hu") == target_hu and isinstance(expected.get("strength"), float):
+            strengths[str(one.get("derived_uid"))] = expected["strength"]
+    return strengths
+
+
+def _series(target: Path) -> list[dict[str, Any]]:
+    """Read the series of an earlier run's manifest."""
+    series = _read(target / MANIFEST_FILE).get("series")
+    return [one for one in series if isinstance(one, dict)] if isinstance(series, list) else []
 
 
 def limited_before(quality: Mapping[str, object] | None) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from ldct_clipdn.batch.kept import keep_quality, kept_quality, limited_before
+from ldct_clipdn.batch.kept import keep_quality, kept_quality, kept_strengths, limited_before
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name
 from ldct_clipdn.batch.stream import denoised
 from ldct_clipdn.batch.trial import try_strength
@@ -219,6 +219,11 @@ def _series_recipe(scan: Scan, setting: Setting) -> Recipe:
     """Choose the strength of this series, where it is to be chosen."""
     if setting.target_noise is None:
         return setting.recipe
+    kept = kept_strengths(setting.target, scan.source_uid, setting.target_noise)
+    for uid, strength in kept.items():
+        recipe = replace(setting.recipe, strength=strength)
+        if series_uid(scan, recipe) == uid:
+            return recipe
     strength = try_strength(
         len(scan.instances),
         lambda place: read_slice(scan.instances[place]).hu,

@@ -177,6 +177,21 @@ def test_auto_counts_what_the_network_itself_leaves(
     assert "NOISE_OFF_TARGET" not in [one["code"] for one in series.quality["flags"]]
 
 
+def test_a_second_run_tries_nothing_again(
+    source: Path, tmp_path: Path, network: Callable[[Answer], None]
+) -> None:
+    network(flat)
+    options = replace(IDENTITY, strength="auto", target_noise=8.0)
+    (first,) = denoise_study(source, tmp_path / "out", options).series
+    network(lambda _: pytest.fail("computed again"))
+    (again,) = denoise_study(source, tmp_path / "out", options).series
+    assert again.derived_uid == first.derived_uid
+    network(lambda hu: 50 + (hu - 50) / 4)  # another target is another strength
+    other = replace(options, target_noise=9.0)
+    (third,) = denoise_study(source, tmp_path / "out", other).series
+    assert third.quality["expected"]["strength"] != first.quality["expected"]["strength"]
+
+
 def test_auto_changes_nothing_that_is_at_the_target(
     source: Path, tmp_path: Path, network: Callable[[Answer], None]
 ) -> None:
