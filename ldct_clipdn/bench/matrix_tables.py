@@ -282,9 +282,10 @@ def _side_effects(summaries: Sequence[Summary]) -> str:
         if method != "input":
             lines.append([method, *cells])
     return (
-        "Median over series and doses, and in brackets the value farthest from none. Mean change of a tissue in HU; relative change of the noise's mean frequency; "
-        "frequency of half transfer at the skin, after over before; correlation of the change with "
-        "the anatomy's edges.\n\n" + _markdown(lines)
+        "Median over series and doses, and in brackets the value farthest from none. Mean change "
+        "of a tissue in HU; relative change of the noise's mean frequency; frequency of half "
+        "transfer at the skin, after over before; correlation of the change with the anatomy's "
+        "edges.\n\n" + _markdown(lines)
     )
 
 
