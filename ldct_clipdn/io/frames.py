@@ -146,9 +146,12 @@ def read_frame(instance: Instance) -> Dataset:
 
 
 def _copy(source: Dataset, target: Dataset) -> None:
-    """Take over elements as they are, parsed or not: they are shared, so never changed."""
+    """Take over elements as they are, parsed or not: they are shared, so never changed.
+
+    Private ones are left out: no one reads them here, and pydicom parses them when they are set.
+    """
     for tag in sorted(source.keys()):
-        if int(tag) not in LEFT_OUT:
+        if int(tag) not in LEFT_OUT and not tag.is_private:
             target[tag] = source.get_item(tag)
 
 

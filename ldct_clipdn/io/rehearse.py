@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ from pydicom import Dataset, dcmread
 from ldct_clipdn.io.attributes import quiet_pydicom
 from ldct_clipdn.io.derive import derive_image
 from ldct_clipdn.io.dicom_check import check_data_set
+from ldct_clipdn.io.keep import is_dropped
 from ldct_clipdn.io.store import encode, explained, refuse
 
 if TYPE_CHECKING:
+    from ldct_clipdn.io.output import PrivateTag
     from ldct_clipdn.io.provenance import DerivedSeries
     from ldct_clipdn.io.scan import Instance, Slice
 
@@ -43,8 +46,8 @@ def rehearse(instance: Instance, before: Slice, series: DerivedSeries) -> None:
         return
     plain = replace(series.recipe.output, compression="none")  # what fails here is the header
     series = replace(series, recipe=replace(series.recipe, output=plain))
-    instance = replace(instance, header=_untouched(instance.header))
     with quiet_pydicom(), explained(instance.path):
+        instance = replace(instance, header=_untouched(instance.header, plain.private_tags))
         file = BytesIO()
         encode(derive_image(instance, before, before.stored, series), file)
         derived = dcmread(BytesIO(file.getvalue()))
@@ -52,12 +55,13 @@ def rehearse(instance: Instance, before: Slice, series: DerivedSeries) -> None:
     refuse(problems, instance.path)
 
 
-def _untouched(header: Dataset) -> Dataset:
-    """Copy a header, so that what is parsed of the copy is later written byte for byte."""
+def _untouched(header: Dataset, private: Set[PrivateTag]) -> Dataset:
+    """Copy what stays of a header: what is parsed of the copy is later written byte for byte."""
     copied = Dataset()
     implicit, little = header.original_encoding
     copied.set_original_encoding(implicit, little, header.original_character_set)
     copied.file_meta = header.file_meta
-    for tag in header.keys():  # noqa: SIM118  pydicom iterates over parsed elements otherwise
-        copied[tag] = header.get_item(tag)
+    for tag in sorted(header.keys()):
+        if not is_dropped(header, tag, private):  # pydicom parses private ones when they are set
+            copied[tag] = header.get_item(tag)
     return copied

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from builders import make_series
+from builders import make_enhanced, make_series
 
 from ldct_clipdn.batch.manifest import Manifest
 from ldct_clipdn.batch.run import RunOptions, denoise_study
+from ldct_clipdn.io.output import OutputOptions
 
 IDENTITY = RunOptions(backend="identity")
 
@@ -60,3 +61,28 @@ def test_trying_a_header_leaves_its_bytes_as_they_are(tmp_path: Path) -> None:
     denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY)
     (derived,) = (tmp_path / "out").rglob("*.dcm")
     assert b"\x28\x00\x51\x10DS\x04\x00 400" in derived.read_bytes()
+
+
+def make_private(path: Path) -> None:
+    """Give an image a private attribute of a VR that does not exist."""
+    ds = pydicom.dcmread(path)
+    block = ds.private_block(0x0029, "TEST", create=True)
+    block.add_new(1, "LO", "abcd")
+    ds.save_as(path)
+    damage(path, b"\x29\x00\x01\x10LO", b"\x29\x00\x01\x10ZZ")
+
+
+def test_what_is_dropped_anyway_costs_nothing(tmp_path: Path) -> None:
+    paths = make_series(tmp_path / "in")
+    make_private(paths[1])
+    make_private(make_enhanced(tmp_path / "in" / "enhanced.dcm"))
+    manifest = denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY)
+    assert [one.status for one in manifest.series] == ["denoised"] * 2
+
+
+def test_a_private_attribute_that_is_to_be_kept_and_cannot_be(tmp_path: Path) -> None:
+    paths = make_series(tmp_path / "in")
+    make_private(paths[1])
+    options = RunOptions(backend="identity", output=OutputOptions(keep_private=("0029,TEST,01",)))
+    manifest = denoise_study(tmp_path / "in", tmp_path / "out", options)
+    check_partial(manifest, paths[1], tmp_path / "in", tmp_path / "out")
