@@ -17,7 +17,7 @@ from ldct_clipdn.io.codecs import decode_stored
 from ldct_clipdn.io.derive import derive_image
 from ldct_clipdn.io.dicom_check import check_derived
 from ldct_clipdn.io.dicom_read import read_file
-from ldct_clipdn.io.finished import Entry, Journal
+from ldct_clipdn.io.finished import Entry, Journal, JournalledWriter
 from ldct_clipdn.io.provenance import DerivedSeries
 from ldct_clipdn.io.scan import Kept, Result
 from ldct_clipdn.io.store import explained, refuse, store
@@ -238,7 +238,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-class ImageWriter:
+class ImageWriter(JournalledWriter):
     """Writes one file for each image.
 
     Parameters
@@ -261,28 +261,6 @@ class ImageWriter:
         for path in self.folder.iterdir():
             if path.name not in names:  # cut off while it was written
                 path.unlink()
-
-    def kept(self, instance: Instance, before: Slice) -> Kept | None:
-        """Give what a run that was cut off finished of this image.
-
-        Parameters
-        ----------
-        instance
-            The source image.
-        before
-            Its pixels.
-
-        Returns
-        -------
-        Kept or None
-            None where there is nothing.
-        """
-        entry = self._journal.find(identity(instance), pixel_digest(before.stored))
-        if entry is None:
-            return None
-        path = self.folder / entry.name
-        with quiet_pydicom():
-            return Kept(decode_stored(read_file(path), path), entry.limited)
 
     def add(self, result: Result) -> NDArray[np.int32]:
         """Write one image, read it again and check it.
@@ -331,6 +309,11 @@ class ImageWriter:
                 f"{count} of {len(self._scan.instances)} images came",
                 path=self._scan.instances[0].path,
             )
+
+    def _read_back(self, entry: Entry, _instance: Instance) -> NDArray[np.int32]:
+        path = self.folder / entry.name
+        with quiet_pydicom():
+            return decode_stored(read_file(path), path)
 
     def _is_intact(self, entry: Entry) -> bool:
         path = self.folder / entry.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -10,11 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ldct_clipdn import __version__
 from ldct_clipdn.core.whole_file import whole_file
+from ldct_clipdn.io.scan import Kept
+from ldct_clipdn.io.uids import identity, pixel_digest
 
 if TYPE_CHECKING:
-    from ldct_clipdn.io.provenance import DerivedSeries
+    import numpy as np
+    from numpy.typing import NDArray
 
-__all__ = ["Entry", "Journal"]
+    from ldct_clipdn.io.provenance import DerivedSeries
+    from ldct_clipdn.io.scan import Instance, Slice
+
+__all__ = ["Entry", "Journal", "JournalledWriter"]
 
 
 class Entry(NamedTuple):
@@ -102,6 +109,34 @@ class Journal:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps(entry)}\n")
         self.entries[entry.source] = entry
+
+
+class JournalledWriter(ABC):
+    """What writers of derived series share: a run that was cut off need not do an image again."""
+
+    _journal: Journal
+
+    def kept(self, instance: Instance, before: Slice) -> Kept | None:
+        """Give what a run that was cut off finished of this image.
+
+        Parameters
+        ----------
+        instance
+            The source image, or frame.
+        before
+            Its pixels.
+
+        Returns
+        -------
+        Kept or None
+            None where there is nothing.
+        """
+        entry = self._journal.find(identity(instance), pixel_digest(before.stored))
+        return None if entry is None else Kept(self._read_back(entry, instance), entry.limited)
+
+    @abstractmethod
+    def _read_back(self, entry: Entry, instance: Instance) -> NDArray[np.int32]:
+        """Read the stored values that were written."""
 
 
 def _read(path: Path, heading: str) -> Iterator[Entry]:

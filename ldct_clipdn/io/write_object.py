@@ -11,11 +11,10 @@ import numpy as np
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.check_object import check_object
 from ldct_clipdn.io.derive_object import derive_object
-from ldct_clipdn.io.finished import Entry, Journal
+from ldct_clipdn.io.finished import Entry, Journal, JournalledWriter
 from ldct_clipdn.io.frames import frame_count
 from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.provenance import DerivedSeries
-from ldct_clipdn.io.scan import Kept
 from ldct_clipdn.io.store import explained, refuse, store
 from ldct_clipdn.io.stored import to_stored
 from ldct_clipdn.io.uids import identity, object_uid, pixel_digest
@@ -23,12 +22,12 @@ from ldct_clipdn.io.uids import identity, object_uid, pixel_digest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ldct_clipdn.io.scan import Instance, Result, Scan, Slice
+    from ldct_clipdn.io.scan import Instance, Result, Scan
 
 __all__ = ["ObjectWriter"]
 
 
-class ObjectWriter:
+class ObjectWriter(JournalledWriter):
     """Writes one file with all frames.
 
     Parameters
@@ -55,26 +54,6 @@ class ObjectWriter:
         self._waiting = hidden / "pixels"
         self._words = self._open_words()
         self._journal = Journal(hidden / "finished", series, self._is_intact)
-
-    def kept(self, instance: Instance, before: Slice) -> Kept | None:
-        """Give what a run that was cut off finished of this frame.
-
-        Parameters
-        ----------
-        instance
-            The source frame.
-        before
-            Its pixels.
-
-        Returns
-        -------
-        Kept or None
-            None where there is nothing.
-        """
-        entry = self._journal.find(identity(instance), pixel_digest(before.stored))
-        if entry is None:
-            return None
-        return Kept(self._words[instance.frame].astype(np.int32), entry.limited)
 
     def add(self, result: Result) -> NDArray[np.int32]:
         """Put one frame where it belongs.
@@ -143,6 +122,9 @@ class ObjectWriter:
 
     def _digest(self, name: str) -> str:
         return hashlib.sha256(self._words[int(name)].tobytes()).hexdigest()
+
+    def _read_back(self, _entry: Entry, instance: Instance) -> NDArray[np.int32]:
+        return self._words[instance.frame].astype(np.int32)
 
     def _is_intact(self, entry: Entry) -> bool:
         return self._digest(entry.name) == entry.sha256
