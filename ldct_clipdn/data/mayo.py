@@ -136,8 +136,7 @@ def training_sets(
     if validation_dir is None:
         training, held_out = split_by_patient(found.slices, test_patients)
         if not held_out:
-            patients = {one.patient for one in found.slices}
-            why = "one patient" if len(patients) == 1 else "no patient is held out"
+            why = "no patient is held out" if len(_patients(found)) > 1 else "one patient"
             log.warning("%s: %s: all of it trains, nothing validates", found.root, why)
     else:
         others = find_slices(validation_dir)
@@ -189,6 +188,10 @@ def split_by_patient(
     return training, [one for one in slices if one.patient in names]
 
 
+def _patients(found: FoundSlices) -> set[str]:
+    return {one.patient for one in found.slices}
+
+
 def _names(test_patients: str | Sequence[str]) -> set[str]:
     given = test_patients.split(",") if isinstance(test_patients, str) else test_patients
     return {str(name).strip() for name in given} - {"", "none"}
@@ -196,7 +199,7 @@ def _names(test_patients: str | Sequence[str]) -> set[str]:
 
 def _apart(found: FoundSlices, held_out: Iterable[CTSlice], names: set[str]) -> list[CTSlice]:
     """Take what shares no patient with the validation."""
-    shared = {one.patient for one in found.slices} & {one.patient for one in held_out}
+    shared = _patients(found) & {one.patient for one in held_out}
     if shared:
         log.warning("%s: %s validate, so they do not train", found.root, ", ".join(sorted(shared)))
     training = [one for one in found.slices if one.patient not in shared | names]

@@ -269,18 +269,23 @@ def _calling_workflow() -> ConfigWorkflow | None:
 def _ids(config: Mapping[str, Any], above: str = "") -> Iterator[str]:
     """List all ids of a config, `a#b` for b within a, as far as the config itself decides them."""
     for name, value in config.items():
-        path = above + name.lstrip("+").replace("::", "#")
+        path = _id(above, name)
         parts = path.split("#")
         yield from ("#".join(parts[: k + 1]) for k in range(len(parts)))
         if isinstance(value, Mapping) and "_target_" not in value and path != "_meta_":
             yield from _ids(value, f"{path}#")
 
 
+def _id(above: str, name: str) -> str:
+    """Name a part as the command line does: MONAI also writes `a::b` for `a#b`, and `+a` to add."""
+    return above + name.lstrip("+").replace("::", "#")
+
+
 def _targets(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """List what a config calls, with the id of each."""
     for name, value in config.items():
         if isinstance(value, Mapping) and name != "_meta_":
-            path = above + name.lstrip("+").replace("::", "#")
+            path = _id(above, name)
             if "_target_" in value:
                 yield path, value
             yield from _targets(value, f"{path}#")

@@ -121,9 +121,7 @@ def run_training(
     validation_log.begin(done)
     _end_exactly_at(trainer, iterations)
     _reseed_augmentation(trainer, state)
-    if state.average is not None:
-        update = state.average.update_parameters
-        trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: update(state.network))
+    _keep_average(trainer, state)
     trainer.add_event_handler(Events.ITERATION_COMPLETED, _count, validation_log)
     progress = TrainProgress(state.run_dir, iterations)
     if _is_main_process():
@@ -196,6 +194,12 @@ def run_inference(evaluator: Evaluator, output_dir: str) -> None:
             f"{count - done} of {counted(count, 'slice')} could not be read and were left out",
             remedy="They are named above; `ldct-clipdn data check DIR` says more",
         )
+
+
+def _keep_average(trainer: SupervisedTrainer, state: RunState) -> None:
+    if state.average is not None:
+        update = state.average.update_parameters
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: update(state.network))
 
 
 def _record(
