@@ -11,11 +11,11 @@ from ldct_clipdn.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     Image = TypeVar("Image", NDArray[np.float32], torch.Tensor)
 
-__all__ = ["AIR_HU", "WINDOWS", "HURange", "Window", "blend_weight"]
+__all__ = ["AIR_HU", "WINDOWS", "HURange", "Window", "blend_weight", "checked_hu"]
 
 AIR_HU: Final = -1024.0
 """What stands in for pixels that are no image (padding), in HU."""
@@ -148,3 +148,34 @@ def blend_weight(hu: NDArray[np.float32], hu_range: HURange) -> NDArray[np.float
     above = 1 - (hu - hu_range.high) / FADE_ABOVE_HU
     weight: NDArray[np.float32] = np.minimum(below, above).clip(0, 1).astype(np.float32)
     return weight
+
+
+def checked_hu(hu: ArrayLike) -> NDArray[np.float32]:
+    """Take what a caller calls HU, or say why it is none.
+
+    Parameters
+    ----------
+    hu
+        [H, W] or [Z, H, W], real and finite.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, same shape; not copied where it is that already.
+
+    Raises
+    ------
+    ConfigError
+        When shape or values cannot be used.
+    """
+    given = np.asarray(hu)
+    if given.dtype.kind not in "biuf":
+        raise ConfigError(f"values of type {given.dtype} are no HU", remedy="Give real numbers")
+    if given.ndim not in (2, 3) or 0 in given.shape:
+        raise ConfigError(
+            f"HU of shape {given.shape} are no slices", remedy="Give [H, W] or [Z, H, W]"
+        )
+    slices = np.asarray(given, dtype=np.float32)
+    if not np.isfinite(slices).all():
+        raise ConfigError("the HU hold NaN or infinite values", remedy="Replace them by air, -1024")
+    return slices

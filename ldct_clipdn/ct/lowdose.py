@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ldct_clipdn.ct.hu import checked_hu
 from ldct_clipdn.ct.kernel import KERNELS, USUAL_KERNEL, Probe, Window
 from ldct_clipdn.ct.noise_meter import mode_in_tissue, smooth, soft_tissue
 from ldct_clipdn.ct.projection import Beam, back_project, line_integrals
@@ -60,7 +61,7 @@ def simulate_low_dose(  # noqa: PLR0913 - physics has as many knobs
     hu: NDArray[np.floating],
     *,
     dose: float,
-    spacing_mm: Sequence[float],
+    spacing_mm: float | Sequence[float],
     kernel: str = "auto",
     photons: str | float = "auto",
     electronic: float = 0.0,
@@ -81,7 +82,7 @@ def simulate_low_dose(  # noqa: PLR0913 - physics has as many knobs
     dose
         Share of the dose, above 0 to 1.
     spacing_mm
-        Distance of rows and columns in mm; before them that of slices, if there are several.
+        Distance of rows and columns in mm, before them that of slices; or the pixel size alone.
     kernel
         A key of `ct.kernel.KERNELS`; `auto` finds the one whose spectrum the slices' noise has.
     photons
@@ -108,12 +109,14 @@ def simulate_low_dose(  # noqa: PLR0913 - physics has as many knobs
     ConfigError
         When a setting cannot be used.
     """
-    volume = np.asarray(hu, dtype=np.float32).reshape(-1, *hu.shape[-2:])
+    hu = checked_hu(hu)
+    volume = hu if hu.ndim == 3 else hu[None]
     current = np.ones(len(volume)) if tube_current is None else np.asarray(tube_current, float)
-    _check(dose, electronic, spacing_mm, len(volume) == len(current) and bool((current > 0).all()))
+    spacing = (spacing_mm, spacing_mm) if isinstance(spacing_mm, int | float) else spacing_mm
+    _check(dose, electronic, spacing, len(volume) == len(current) and bool((current > 0).all()))
     if dose == 1:
         return volume.reshape(hu.shape).copy()
-    scan = _Scan(volume, spacing_mm, current / np.median(current), thickness_mm, seed, device)
+    scan = _Scan(volume, spacing, current / np.median(current), thickness_mm, seed, device)
     probe = Probe(volume)
     window = _window(kernel, scan, probe)
     quanta = _own_quanta(scan, probe, window) if photons == "auto" else float(photons)
@@ -129,7 +132,7 @@ def _check(dose: float, electronic: float, spacing_mm: Sequence[float], current:
             f"the dose {dose} is not a share", remedy="Give above 0 to 1, such as 0.25"
         )
     if len(spacing_mm) not in (2, 3) or not min(spacing_mm) > 0:
-        raise ConfigError(f"the spacing {spacing_mm} mm is not two or three positive numbers")
+        raise ConfigError(f"the spacing {spacing_mm} mm is not one, two or three positive numbers")
     if not electronic >= 0:
         raise ConfigError(f"the electronic noise {electronic} is below 0")
     if not current:

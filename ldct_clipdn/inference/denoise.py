@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ldct_clipdn.ct.hu import HURange, blend_weight
+from ldct_clipdn.ct.hu import HURange, blend_weight, checked_hu
 from ldct_clipdn.ct.residual import limit_change
 from ldct_clipdn.errors import BackendError, ConfigError
 from ldct_clipdn.inference.engine import open_engine
@@ -59,17 +59,7 @@ def denoise_hu(
         When the device is not there or the network's answer is not finite.
     """
     check_strength(strength)
-    if np.asarray(hu).dtype.kind not in "biuf":
-        raise ConfigError(
-            f"values of type {np.asarray(hu).dtype} are no HU", remedy="Give real numbers"
-        )
-    slices = np.asarray(hu, dtype=np.float32)
-    if slices.ndim not in (2, 3) or 0 in slices.shape:
-        raise ConfigError(
-            f"HU of shape {slices.shape} cannot be denoised", remedy="Give [H, W] or [Z, H, W]"
-        )
-    if not np.isfinite(slices).all():
-        raise ConfigError("the HU hold NaN or infinite values", remedy="Replace them by air, -1024")
+    slices = checked_hu(hu)
     if strength == 0:
         return slices.copy()
     engine = _engine(str(weights), device, backend)

@@ -142,6 +142,8 @@ def test_says_what_is_approximate(caplog: pytest.LogCaptureFixture) -> None:
         ({"dose": 1.5}, "dose"),
         ({"kernel": "B30f"}, "kernel"),
         ({"spacing_mm": (0.0, 1.0)}, "spacing"),
+        ({"spacing_mm": 0.0}, "spacing"),
+        ({"spacing_mm": (1.0,)}, "spacing"),
         ({"electronic": -1.0}, "electronic"),
         ({"tube_current": [0.0]}, "tube_current"),
     ],
@@ -150,6 +152,21 @@ def test_refuses(wrong: dict[str, object], said: str) -> None:
     settings = {"dose": 0.5, "spacing_mm": SPACING, "photons": 1e5, "kernel": "soft", **wrong}
     with pytest.raises(ConfigError, match=said):
         simulate_low_dose(_water(), **settings)  # type: ignore[arg-type]
+
+
+def test_pixel_size_alone_is_enough() -> None:
+    hu, settings = _water(), {"dose": 0.5, "photons": 1e5, "kernel": "soft"}
+    one, both = (simulate_low_dose(hu, spacing_mm=mm, **settings) for mm in (0.7, (0.7, 0.7)))
+    np.testing.assert_array_equal(one, both)
+
+
+@pytest.mark.parametrize(
+    ("hu", "said"),
+    [(np.zeros(8), "shape"), (np.zeros((2, 2, 8, 8)), "shape"), (np.full((8, 8), np.nan), "NaN")],
+)
+def test_refuses_what_is_no_slice(hu: np.ndarray, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        simulate_low_dose(hu, dose=0.5, spacing_mm=1.0, photons=1e5)
 
 
 def test_needs_photons_where_no_noise_can_be_read() -> None:
