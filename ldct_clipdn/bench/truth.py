@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Rows = Sequence[Any]
     Say = Callable[[str], None]
 
-__all__ = ["PARTS", "TruthOptions", "run_truth"]
+__all__ = ["PARTS", "TruthOptions", "real_slices", "run_truth"]
 
 PARTS: Final = ("phantom", "discs", "edges", "draws", "clean")
 
@@ -163,7 +163,7 @@ def _draws(engine: Backend, folder: Path, options: TruthOptions, say: Say) -> Ro
 
 def _drawn_slices(options: TruthOptions) -> list[DrawsOf]:
     drawn = [phantom_draws(options.slice_draws, options.seed)]
-    for name, hu in islice(_real_slices(options.ct).items(), 1):
+    for name, hu in islice(real_slices(options.ct), 1):
         stack = np.repeat(hu[None], options.slice_draws, axis=0)
         noisy = simulate_low_dose(stack, dose=0.25, spacing_mm=PIXEL_MM, seed=options.seed)
         drawn.append(DrawsOf(name, hu, noisy, measure_noise(noisy[0])))
@@ -171,14 +171,30 @@ def _drawn_slices(options: TruthOptions) -> list[DrawsOf]:
 
 
 def _clean(engine: Backend, options: TruthOptions, say: Say) -> Rows:
-    slices = _real_slices(options.ct)
+    slices = dict(real_slices(options.ct))
     say(f"clean input: {len(slices)} series, made head")
     denoiser: Contestant = contestants(engine)[-1]
     return measure_clean(engine, slices, denoiser, options.seed)
 
 
-def _real_slices(folders: Sequence[Path]) -> dict[str, Plane]:
-    """Read the middle slice of each series of normal dose."""
+def real_slices(folders: Sequence[Path]) -> Iterator[tuple[str, Plane]]:
+    """Read the middle slice of each series of normal dose.
+
+    Parameters
+    ----------
+    folders
+        Data that the training understands; may be none.
+
+    Yields
+    ------
+    tuple
+        Patient and kernel, and the slice, float32 [H, W] in HU.
+
+    Raises
+    ------
+    DataError
+        When folders are given and hold no normal dose, or a slice cannot be read.
+    """
     series: dict[str, list[CTSlice]] = {}
     for folder in folders:
         for one in find_slices(folder).slices:
@@ -186,10 +202,9 @@ def _real_slices(folders: Sequence[Path]) -> dict[str, Plane]:
                 series.setdefault(" ".join(filter(None, (one.patient, one.kernel))), []).append(one)
     if folders and not series:
         raise DataError("no CT of normal dose", path=folders[0], remedy="Give other folders")
-    middle = {name: slices[len(slices) // 2] for name, slices in series.items()}
-    return {
-        name: next(islice(read_frames(one.path), one.frame, None)) for name, one in middle.items()
-    }
+    for name, slices in series.items():
+        one = slices[len(slices) // 2]
+        yield name, next(islice(read_frames(one.path), one.frame, None))
 
 
 def _check_same_run(folder: Path, engine: Backend, options: TruthOptions) -> None:

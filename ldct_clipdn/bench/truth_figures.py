@@ -38,17 +38,17 @@ def draw_phantoms(rows: Sequence[PhantomRow], path: Path) -> None:
     path
         PNG.
     """
-    figure, axes = _figure(8.0, 3.4, 1, 1)
+    figure, axes = _figure(10.0, 3.6, 1, 1)
     (one,) = axes
     series: dict[str, dict[str, float]] = {}
     for row in rows:
-        label = f"{row.simulator}\n{row.kernel}\ndose {row.dose:g}\nno. {row.patient}"
+        label = f"{row.simulator}\n{row.kernel}\ndose {row.dose:g}\n{row.patient}"
         series.setdefault(label, {})[row.method] = row.psnr_db
     methods = [name for name in dict.fromkeys(row.method for row in rows) if name != INPUT]
     for k, (name, colour) in enumerate(zip(methods, COLOURS[1:], strict=False)):
         gains = [found[name] - found[INPUT] for found in series.values()]
         one.bar(np.arange(len(series)) + 0.27 * (k - 1), gains, 0.25, color=colour, label=name)
-    one.set_xticks(range(len(series)), list(series), fontsize=5.5)
+    one.set_xticks(range(len(series)), list(series), fontsize=6)
     one.set_ylabel("PSNR over the input, dB")
     one.legend(fontsize=7, ncols=3)
     figure.savefig(path, dpi=DOTS_PER_INCH)

@@ -14,11 +14,11 @@ from ldct_clipdn.bench.contrast import NoiseLibrary, measure_discs, measure_edge
 from ldct_clipdn.bench.draws import DrawsOf, average_draws, draw_row
 from ldct_clipdn.bench.known_truth import head_contrast, head_phantom, windowed_error
 from ldct_clipdn.bench.second_simulator import SecondScanner
-from ldct_clipdn.bench.truth import TruthOptions, run_truth
+from ldct_clipdn.bench.truth import TruthOptions, real_slices, run_truth
 from ldct_clipdn.bench.truth_tables import aims
 from ldct_clipdn.cli.main import main
 from ldct_clipdn.ct.phantom import abdomen_phantom
-from ldct_clipdn.errors import ConfigError
+from ldct_clipdn.errors import ConfigError, DataError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
 
 
@@ -174,3 +174,14 @@ def test_command_prints_the_report_and_refuses_bad_numbers(tmp_path, capsys):
         assert len(list(csv.DictReader(file))) == 2
     with pytest.raises(SystemExit):
         main([*arguments, "--draws", "3"])
+
+
+def test_real_slices_are_the_middle_ones_of_normal_dose(tmp_path):
+    assert main(["phantom", str(tmp_path / "p"), "--size", "64", "--slices", "3", "-q"]) == 0
+    ((name, hu),) = real_slices([tmp_path / "p"])
+    assert name
+    assert hu.shape == (64, 64)
+    assert hu.min() == pytest.approx(-1000, abs=60)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError):
+        list(real_slices([tmp_path / "empty"]))
