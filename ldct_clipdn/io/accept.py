@@ -14,7 +14,7 @@ from pydicom.uid import (
 )
 
 from ldct_clipdn.errors import DecodeError, ReadError
-from ldct_clipdn.io.attributes import items, number, text, texts
+from ldct_clipdn.io.attributes import VALUE_ERRORS, items, number, text, texts
 from ldct_clipdn.io.codecs import check_decoder, lossy_method
 from ldct_clipdn.io.codes import (
     LOSSY_COMPRESSION,
@@ -141,7 +141,11 @@ def _judge_frames(header: Dataset, admit: Set[str]) -> Verdict | None:
         return Verdict("skipped", "one part of a concatenation")
     if not frame_count(header):
         return Verdict("failed", "the number of frames is not that of their descriptions")
-    for instance in split_frames(Path(), header):
+    try:
+        frames = split_frames(Path(), header)
+    except VALUE_ERRORS as error:
+        return Verdict("failed", f"its frames cannot be told apart: {error}")
+    for instance in frames:
         contrast = "".join(texts(instance.header, "ImageType")[3:4])
         if contrast not in PLAIN_CONTRASTS:
             return Verdict("skipped", f"a map or a combination of images ({contrast})")

@@ -86,3 +86,14 @@ def test_a_private_attribute_that_is_to_be_kept_and_cannot_be(tmp_path: Path) ->
     options = RunOptions(backend="identity", output=OutputOptions(keep_private=("0029,TEST,01",)))
     manifest = denoise_study(tmp_path / "in", tmp_path / "out", options)
     check_partial(manifest, paths[1], tmp_path / "in", tmp_path / "out")
+
+
+def test_an_enhanced_image_that_cannot_be_parsed_stops_no_run(tmp_path: Path) -> None:
+    make_series(tmp_path / "in")
+    path = make_enhanced(tmp_path / "in" / "enhanced.dcm", extra={"StudyID": ""})
+    damage(path, b"\x20\x00\x10\x00SH", b"\x20\x00\x10\x00ZZ")
+    manifest = denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY)
+    (failed,) = (one for one in manifest.inputs if one.outcome == "failed")
+    assert (failed.path, manifest.exit_code) == ("enhanced.dcm", 1)
+    assert failed.reason.startswith("its frames cannot be told apart: Unknown Value Representation")
+    assert [one.status for one in manifest.series if one.derived_uid] == ["denoised"]
