@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ldct_clipdn.bench.matrix_tables import Summary, short
 
-__all__ = ["draw_matrix"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_matrix", "save_small"]
 
 LIMITS: Final = (0.7, 1.3)
 """Gains that have full colour."""
 
-DOTS_PER_INCH: Final = 110
+DOTS_PER_INCH: Final = 100
+
+COLOURS: Final = 64
 
 
 def draw_matrix(summaries: Sequence[Summary], path: Path) -> None:
@@ -36,7 +42,8 @@ def draw_matrix(summaries: Sequence[Summary], path: Path) -> None:
     methods = list(dict.fromkeys(one.method for one in summaries if one.method != "input"))
     gains = _grid(summaries, places, methods)
     height, width = gains.shape
-    figure = Figure(figsize=(3.6 + 0.62 * width, 1.5 + 0.2 * height), layout="constrained")
+    figure = Figure(figsize=(3.6 + 0.62 * width, 1.5 + 0.2 * height), dpi=DOTS_PER_INCH)
+    figure.set_layout_engine("constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     image = axes.imshow(gains, cmap="RdBu", vmin=LIMITS[0], vmax=LIMITS[1], aspect="auto")
@@ -58,7 +65,26 @@ def draw_matrix(summaries: Sequence[Summary], path: Path) -> None:
     bar = figure.colorbar(image, ax=axes, fraction=0.025, pad=0.01, extend="both")
     bar.set_label("gain over the best oracle filter", fontsize=7)
     bar.ax.tick_params(labelsize=6)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    save_small(figure, path)
+
+
+def save_small(figure: Figure, path: Path) -> None:
+    """Save a picture in few colours: noise, and soft edges of letters, make large files.
+
+    Parameters
+    ----------
+    figure
+        What was drawn.
+    path
+        PNG; its folder is made.
+    """
+    from PIL import Image
+
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.open(drawn).convert("RGB")
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _grid(

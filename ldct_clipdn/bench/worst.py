@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +12,7 @@ import torch
 
 from ldct_clipdn.bench.cases import Case
 from ldct_clipdn.bench.fair import FairSet
+from ldct_clipdn.bench.matrix_figure import save_small
 from ldct_clipdn.bench.matrix_tables import short
 from ldct_clipdn.core.whole_file import whole_file
 from ldct_clipdn.ct.hu import HURange, Window
@@ -51,9 +51,6 @@ KEPT: Final = 12
 
 SHOWN: Final = 6
 """Tiles of each kind that are drawn."""
-
-COLOURS: Final = 64
-"""Of the picture: noise in many grey levels makes large files."""
 
 KINDS: Final = {
     "tissue": "elsewhere in the body",
@@ -169,7 +166,6 @@ def draw_worst(tiles: list[WorstTile], path: Path, title: str) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from PIL import Image
 
     rows = [row for kind in KINDS if (row := [one for one in tiles if one.kind == kind])]
     figure = Figure(
@@ -180,11 +176,7 @@ def draw_worst(tiles: list[WorstTile], path: Path, title: str) -> None:
     for part, row in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
         part.suptitle(KINDS[row[0].kind], fontsize=8)
         _draw_row(part.subplots(3, SHOWN, squeeze=False), row)
-    drawn = BytesIO()
-    figure.savefig(drawn, format="png")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.open(drawn).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    save_small(figure, path)
 
 
 def _draw_row(axes: NDArray[Any], row: list[WorstTile]) -> None:
