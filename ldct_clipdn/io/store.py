@@ -94,14 +94,24 @@ def explained(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError:
-        raise
     except (WriteError, RuntimeError, *VALUE_ERRORS) as error:
+        if _is_of_the_system(error):
+            raise
+        words = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WriteError(
-            f"no derived image can be made: {str(error).strip() or type(error).__name__}",
+            f"no derived image can be made: {words}",
             path=path,
             remedy="Report the file: its header holds something unforeseen",
         ) from error
+
+
+def _is_of_the_system(error: BaseException | None) -> bool:
+    """Tell a full disk from what pydicom, too, calls an OSError: a value that it cannot write."""
+    while error:
+        if isinstance(error, OSError) and error.strerror:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def refuse(problems: Sequence[str], path: Path) -> None:
