@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,9 @@ KEPT: Final = 12
 
 SHOWN: Final = 6
 """Tiles of each kind that are drawn."""
+
+PER_SERIES: Final = 2
+"""Of these, so many of one series: else the worst series would show nothing but itself."""
 
 KINDS: Final = {
     "tissue": "elsewhere in the body",
@@ -132,8 +136,8 @@ def read_worst(folder: Path) -> tuple[list[WorstTile], float, int]:
     Returns
     -------
     list of WorstTile
-        Of each kind the worst, the worst first, each place at one dose only; out of the worst 1 %
-        of all tiles, and where none of a kind is among these, its worst.
+        Of each kind the worst, the worst first, each place at one dose only and few of a series;
+        out of the worst 1 % of all tiles, and where none of a kind is among these, its worst.
     float
         Ratio from which on a tile is among the worst 1 %.
     int
@@ -234,8 +238,19 @@ def _pick(found: list[WorstTile], limit: float) -> list[WorstTile]:
             if one.kind == kind:
                 once.setdefault((one.series, one.place), one)
         worst = [one for one in once.values() if one.ratio >= limit]
-        picked += (worst or list(once.values()))[:SHOWN]
+        picked += _few_of_each(worst or list(once.values()))[:SHOWN]
     return picked
+
+
+def _few_of_each(tiles: list[WorstTile]) -> list[WorstTile]:
+    """Keep the first of every series."""
+    taken = Counter[str]()
+    kept = []
+    for one in tiles:
+        taken[one.series] += 1
+        if taken[one.series] <= PER_SERIES:
+            kept.append(one)
+    return kept
 
 
 def _tiles(
