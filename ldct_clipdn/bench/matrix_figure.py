@@ -22,7 +22,7 @@ LIMITS: Final = (0.7, 1.3)
 
 DOTS_PER_INCH: Final = 100
 
-COLOURS: Final = 64
+COLOURS: Final = 192
 
 
 def draw_matrix(summaries: Sequence[Summary], path: Path) -> None:
