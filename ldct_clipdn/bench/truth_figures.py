@@ -13,6 +13,7 @@ from ldct_clipdn.bench.contrast import DiscRow
 from ldct_clipdn.bench.discs import Transfer
 from ldct_clipdn.bench.draws import DrawMaps, DrawsOf
 from ldct_clipdn.bench.known_truth import PhantomRow
+from ldct_clipdn.bench.matrix_figure import save_small
 from ldct_clipdn.ct.hu import WINDOWS
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def draw_phantoms(rows: Sequence[PhantomRow], path: Path) -> None:
     one.set_xticks(range(len(series)), list(series), fontsize=6)
     one.set_ylabel("PSNR over the input, dB")
     one.legend(fontsize=7, ncols=3)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    save_small(figure, path)
 
 
 def draw_discs(rows: Sequence[DiscRow], path: Path) -> None:
@@ -80,7 +81,7 @@ def draw_discs(rows: Sequence[DiscRow], path: Path) -> None:
     right.axhspan(0.9, 1.1, color="0.9")
     right.axvline(5, color="black", lw=0.7, ls=":")
     right.set(xlabel="d' in the input (NPW)", ylabel="contrast kept", title="Contrast of discs")
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    save_small(figure, path)
 
 
 def draw_edges(curves: Mapping[tuple[float, float, str], Transfer], path: Path) -> None:
@@ -109,7 +110,7 @@ def draw_edges(curves: Mapping[tuple[float, float, str], Transfer], path: Path) 
     panels[0].legend(fontsize=6)
     figure.supxlabel("1/mm", fontsize=8)
     figure.supylabel("task transfer", fontsize=8)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    save_small(figure, path)
 
 
 def draw_maps(one: DrawsOf, maps: DrawMaps, path: Path) -> None:
@@ -124,7 +125,7 @@ def draw_maps(one: DrawsOf, maps: DrawMaps, path: Path) -> None:
     path
         PNG.
     """
-    figure, panels = _figure(9.6, 3.4, 1, 3)
+    figure, panels = _figure(9.6, 2.9, 1, 3)
     window = WINDOWS["abdomen"]
     rows, columns = (slice(*_extent(one.truth, axis)) for axis in (1, 0))
     shown: tuple[tuple[str, NDArray[np.float32], str, float, float], ...] = (
@@ -139,7 +140,7 @@ def draw_maps(one: DrawsOf, maps: DrawMaps, path: Path) -> None:
         axes.set(xticks=[], yticks=[])
         figure.colorbar(drawn, ax=axes, shrink=0.8, label="HU").ax.tick_params(labelsize=7)
     figure.suptitle(f"{one.name}, input noise {one.noise_hu:.0f} HU", fontsize=9)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    save_small(figure, path)
 
 
 def _extent(image: Any, axis: int) -> tuple[int, int]:
@@ -152,6 +153,6 @@ def _figure(width: float, height: float, rows: int, columns: int) -> tuple[Figur
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(rows, columns, squeeze=False).ravel())
