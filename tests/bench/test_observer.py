@@ -91,3 +91,8 @@ def test_disc_has_its_size_and_contrast(diameter):
     area = image.sum() * PIXEL_MM**2
     assert area == pytest.approx(np.pi * diameter**2 / 4, rel=0.06)
     assert contrast_of(100 + 20 * image, diameter, PIXEL_MM) == pytest.approx(20, rel=1e-5)
+
+
+def test_a_loud_signal_is_always_seen():
+    noise = np.random.default_rng(9).normal(size=(60, SIZE, SIZE))
+    assert (hotelling_aucs(noise[:30] + blob(200, 2.5), noise[30:]) == 1).all()

@@ -185,3 +185,12 @@ def test_real_slices_are_the_middle_ones_of_normal_dose(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError):
         list(real_slices([tmp_path / "empty"]))
+
+
+@pytest.mark.usefixtures("small")
+def test_draws_of_the_phantom_have_the_noise_that_is_said():
+    one = known_truth.phantom_draws(3, seed=2)
+    inside = np.abs(one.truth - 60) < 60
+    noise = np.stack([noisy - one.truth for noisy in one.draws])
+    assert noise[:, inside].std() == pytest.approx(one.noise_hu, rel=0.15)
+    assert noise.mean() == pytest.approx(0, abs=1)
