@@ -68,7 +68,7 @@ def draw_matrix(summaries: Sequence[Summary], path: Path) -> None:
     save_small(figure, path)
 
 
-def save_small(figure: Figure, path: Path) -> None:
+def save_small(figure: Figure, path: Path, colours: int = COLOURS) -> None:
     """Save a picture in few colours: noise, and soft edges of letters, make large files.
 
     Parameters
@@ -77,6 +77,8 @@ def save_small(figure: Figure, path: Path) -> None:
         What was drawn.
     path
         PNG; its folder is made.
+    colours
+        How many.
     """
     from PIL import Image
 
@@ -84,7 +86,7 @@ def save_small(figure: Figure, path: Path) -> None:
     figure.savefig(drawn, format="png")
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.open(drawn).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _grid(

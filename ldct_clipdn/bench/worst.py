@@ -38,10 +38,12 @@ BODY_SHARE: Final = 0.5
 DENSE_HU: Final = 2000.0
 """Above it lies metal, and the densest of bone and teeth."""
 
-STARVED: Final = 2.0
+STARVED: Final = 1.5
 """Added noise of a tile, over the median of its slice, from which on its rays were few."""
 
 SHARE: Final = 0.01
+
+COLOURS: Final = 40
 
 MOST_OWN_NOISE: Final = 0.5
 """Largest share a of the fair error: above it, a tile's ratio tells of the full dose's own noise,
@@ -58,7 +60,7 @@ PER_SERIES: Final = 2
 
 KINDS: Final = {
     "tissue": "elsewhere in the body",
-    "starved": "few quanta: added noise over twice the slice's median",
+    "starved": "few quanta: added noise over 1.5 times the slice's median",
     "dense": "metal, teeth, densest bone: over 2000 HU",
 }
 
@@ -180,7 +182,7 @@ def draw_worst(tiles: list[WorstTile], path: Path, title: str) -> None:
     for part, row in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
         part.suptitle(KINDS[row[0].kind], fontsize=8)
         _draw_row(part.subplots(3, SHOWN, squeeze=False), row)
-    save_small(figure, path)
+    save_small(figure, path, COLOURS)
 
 
 def _draw_row(axes: NDArray[Any], row: list[WorstTile]) -> None:
