@@ -30,7 +30,7 @@ def test_says_what_it_is_and_never_clip() -> None:
     assert model.config.encoder_source == "random"
     assert "CLIP" not in info.name.upper()
     assert info.target_noise_hu == 12
-    assert info.trained_noise_hu == (5, 110)
+    assert info.trained_noise_hu == (2.5, 110)
     assert all(one.dtype == torch.float32 for one in load_denoiser().parameters())
 
 
