@@ -10,7 +10,7 @@ from typing import Any
 from ldct_clipdn.batch.manifest import MANIFEST_FILE, write_json
 from ldct_clipdn.batch.plan import RUN_FILE
 
-__all__ = ["keep_quality", "kept_quality", "kept_strengths", "limited_before"]
+__all__ = ["chosen_strength", "keep_quality", "kept_quality", "kept_strengths", "limited_before"]
 
 
 def keep_quality(target: Path, uid: str, quality: Mapping[str, object]) -> None:
@@ -31,9 +31,7 @@ def keep_quality(target: Path, uid: str, quality: Mapping[str, object]) -> None:
         When it cannot be written.
     """
     run = _read(target / RUN_FILE)
-    noted = run.get("quality")
-    known = noted if isinstance(noted, dict) else {}
-    write_json(target / RUN_FILE, {**run, "quality": {**known, uid: quality}})
+    write_json(target / RUN_FILE, {**run, "quality": {**_noted(target), uid: quality}})
 
 
 def kept_quality(target: Path, uid: str) -> Mapping[str, object] | None:
@@ -52,9 +50,9 @@ def kept_quality(target: Path, uid: str) -> Mapping[str, object] | None:
         From the run that was cut off, else from the manifest of an earlier one; None where neither
         knows.
     """
-    noted = _read(target / RUN_FILE).get("quality")
-    if isinstance(noted, dict) and isinstance(noted.get(uid), dict):
-        return dict(noted[uid])
+    noted = _noted(target).get(uid)
+    if isinstance(noted, dict):
+        return noted
     for one in _series(target):
         if one.get("derived_uid") == uid:
             quality = one.get("quality")
@@ -77,17 +75,41 @@ def kept_strengths(target: Path, source_uid: str, target_hu: float) -> dict[str,
     Returns
     -------
     dict
-        Strength by SeriesInstanceUID of the result, which tells whether all else was the same.
+        Strength by SeriesInstanceUID of the result, which tells whether all else was the same, and
+        whether it is of this source at all: what a run noted that was cut off may be of another.
     """
-    strengths = {}
-    for one in _series(target):
-        quality = one.get("quality")
-        expected = quality.get("expected") if isinstance(quality, dict) else None
-        if one.get("source_uid") != source_uid or not isinstance(expected, dict):
-            continue
-        if expected.get("target_hu") == target_hu and isinstance(expected.get("strength"), float):
-            strengths[str(one.get("derived_uid"))] = expected["strength"]
-    return strengths
+    own = [one for one in _series(target) if one.get("source_uid") == source_uid]
+    known = {str(one.get("derived_uid")): one.get("quality") for one in own} | _noted(target)
+    chosen = {uid: chosen_strength(quality, target_hu) for uid, quality in known.items()}
+    return {uid: strength for uid, strength in chosen.items() if strength is not None}
+
+
+def chosen_strength(quality: object, target_hu: float) -> float | None:
+    """Give the strength that was chosen so that a noise is left.
+
+    Parameters
+    ----------
+    quality
+        As an earlier run noted it.
+    target_hu
+        Noise that is to be left, in HU.
+
+    Returns
+    -------
+    float or None
+        None where it does not say, or was for another noise.
+    """
+    expected = quality.get("expected") if isinstance(quality, dict) else None
+    if not isinstance(expected, dict) or expected.get("target_hu") != target_hu:
+        return None
+    strength = expected.get("strength")
+    return strength if isinstance(strength, float) else None
+
+
+def _noted(target: Path) -> dict[str, Any]:
+    """Read what a run that was cut off has measured, by SeriesInstanceUID of the result."""
+    noted = _read(target / RUN_FILE).get("quality")
+    return noted if isinstance(noted, dict) else {}
 
 
 def _series(target: Path) -> list[dict[str, Any]]:

@@ -91,7 +91,7 @@ def denoise_study(
     source, target = Path(source), Path(target)
     plan = plan_study(source, target, options)
     engine = _open(plan, options)
-    recipe, noise = _recipe(engine, options), _target_noise(engine, options)
+    recipe, noise = _recipe(engine, options), _target_noise(plan, engine, options)
     with hold_folder(target):
         time = begin_run(target, f"{recipe.canonical()} {noise or ''}")
         setting = Setting(
@@ -161,7 +161,7 @@ def try_engine(plan: Plan, options: RunOptions = DEFAULTS) -> None:
     WeightsError, BackendError
         When the engine does not open.
     """
-    _target_noise(_open(plan, options), options)
+    _target_noise(plan, _open(plan, options), options)
 
 
 def _open(plan: Plan, options: RunOptions) -> Backend:
@@ -176,15 +176,16 @@ def _open(plan: Plan, options: RunOptions) -> Backend:
     )
 
 
-def _target_noise(engine: Backend, options: RunOptions) -> float | None:
-    """Say what noise is to be left; None where the strength is given."""
-    if parse_strength(options.strength) is not None:
+def _target_noise(plan: Plan, engine: Backend, options: RunOptions) -> float | None:
+    """Say what noise is to be left; None where the strength is given, or nothing is computed."""
+    if parse_strength(options.strength) is not None or not plan.slices:
         return None
     own = engine.weights.target_noise_hu
     noise = own if options.target_noise is None else options.target_noise
     if noise is None:
         raise ConfigError(
-            f"the weights {engine.weights.name} do not say what noise to leave",
+            f"the strength is auto, and the weights {engine.weights.name} do not say what noise to "
+            "leave",
             remedy="Give --target-noise in HU, or a strength",
         )
     return noise

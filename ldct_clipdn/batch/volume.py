@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from ldct_clipdn.batch.ahead import ahead
-from ldct_clipdn.batch.kept import limited_before
+from ldct_clipdn.batch.kept import chosen_strength, limited_before
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name, write_json
 from ldct_clipdn.batch.series import Outcome, Setting, explain_failure
 from ldct_clipdn.batch.stream import limited_slices
@@ -185,11 +185,12 @@ def _denoise(
 ) -> Mapping[str, object]:
     """Give what was measured on it, now or when it was written."""
     volume, final = job.volume, setting.target / job.name
-    recipe = _volume_recipe(volume, setting)
-    setting = replace(setting, recipe=recipe)
-    made_of = {"recipe": recipe.canonical(), "source": _digest(job.files)}
     note = setting.target / f".{job.name}.json"
-    kept = _read(note)
+    kept, source = _read(note), _digest(job.files)
+    known = _kept_recipe(kept, setting) if kept.get("source") == source else None
+    recipe = known or _volume_recipe(volume, setting)
+    setting = replace(setting, recipe=recipe)
+    made_of = {"recipe": recipe.canonical(), "source": source}
     is_ours = final.exists() and kept | made_of == kept
     if is_ours and kept.get("result") == _digest(data_files(final)):
         return _look_again(job, open_volume(final), setting, kept)
@@ -283,6 +284,17 @@ def _watched(
         watch.add(before, np.where(np.isfinite(read), seen, before).astype(np.float32), limited)
         yield np.where(np.isfinite(read), after, read)
         report(done)
+
+
+def _kept_recipe(kept: Mapping[str, object], setting: Setting) -> Recipe | None:
+    """Give the recipe with the strength that an earlier run chose, if all else is the same."""
+    if setting.target_noise is None:
+        return None
+    strength = chosen_strength(kept.get("quality"), setting.target_noise)
+    if strength is None:
+        return None
+    recipe = replace(setting.recipe, strength=strength)
+    return recipe if kept.get("recipe") == recipe.canonical() else None
 
 
 def _volume_recipe(volume: Volume, setting: Setting) -> Recipe:

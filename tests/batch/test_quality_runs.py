@@ -12,9 +12,12 @@ import pytest
 from builders import make_enhanced, make_series
 from coloured import B30F, coloured_noise
 
-from ldct_clipdn.batch.run import RunOptions, denoise_study
+from ldct_clipdn.batch.kept import keep_quality, kept_strengths
+from ldct_clipdn.batch.plan import RUN_FILE
+from ldct_clipdn.batch.run import RunOptions, denoise_study, plan_study, try_engine
 from ldct_clipdn.batch.watch import Watched
-from ldct_clipdn.core.weights import WeightsInfo
+from ldct_clipdn.core.denoiser import build_denoiser
+from ldct_clipdn.core.weights import WeightsInfo, save_denoiser
 from ldct_clipdn.ct.noise_meter import measure_noise
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
@@ -190,6 +193,57 @@ def test_a_second_run_tries_nothing_again(
     other = replace(options, target_noise=9.0)
     (third,) = denoise_study(source, tmp_path / "out", other).series
     assert third.quality["expected"]["strength"] != first.quality["expected"]["strength"]
+
+
+def test_a_strength_outlives_a_run_that_was_cut_off(
+    source: Path, tmp_path: Path, network: Callable[[Answer], None]
+) -> None:
+    network(flat)
+    options = replace(IDENTITY, strength="auto", target_noise=8.0)
+    target = tmp_path / "out"
+
+    def cut_off(_: Watched) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        denoise_study(source, target, options, show=cut_off)
+    assert not (target / "manifest.json").exists()
+    finished = [one.name for one in target.iterdir() if one.is_dir()]
+    network(lambda _: pytest.fail("computed again"))
+    (series,) = denoise_study(source, target, options).series
+    assert finished == [series.derived_uid]
+
+
+@pytest.mark.parametrize(
+    "noted", [[], {"1.2": None}, {"1.2": {"expected": {"target_hu": 8.0, "strength": "high"}}}]
+)
+def test_a_note_that_makes_no_sense_is_no_strength(tmp_path: Path, noted: object) -> None:
+    known = {"9.8": {"expected": {"target_hu": 8.0, "strength": 0.25}}}
+    (tmp_path / RUN_FILE).write_text(json.dumps({"quality": noted}), encoding="utf-8")
+    assert kept_strengths(tmp_path, "1.2.3", 8.0) == {}
+    keep_quality(tmp_path, "9.8", known["9.8"])
+    assert kept_strengths(tmp_path, "1.2.3", 8.0) == {"9.8": 0.25}
+    assert kept_strengths(tmp_path, "1.2.3", 9.0) == {}
+
+
+def test_auto_with_nothing_to_denoise_needs_no_target(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("no image", encoding="utf-8")
+    options = replace(IDENTITY, strength="auto")
+    try_engine(plan_study(tmp_path / "in", tmp_path / "out", options), options)
+    assert denoise_study(tmp_path / "in", tmp_path / "out", options).exit_code == 3
+    assert (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_auto_with_weights_of_ones_own_asks_for_the_target(source: Path, tmp_path: Path) -> None:
+    """What a training exports does not say what noise to leave."""
+    save_denoiser(build_denoiser(encoder="tiny"), tmp_path / "own.safetensors")
+    options = RunOptions(tmp_path / "own.safetensors", strength="auto")
+    with pytest.raises(ConfigError, match=r"is auto, .*own.* do not say .*--target-noise in HU"):
+        try_engine(plan_study(source, tmp_path / "out", options), options)
+    with pytest.raises(ConfigError, match=r"is auto, .*own.* do not say .*--target-noise in HU"):
+        denoise_study(source, tmp_path / "out", options)
+    assert not (tmp_path / "out").exists()
 
 
 def test_auto_changes_nothing_that_is_at_the_target(

@@ -8,6 +8,7 @@ from coloured import B30F, coloured_noise
 
 from ldct_clipdn.batch.trial import TRIED, try_strength
 from ldct_clipdn.ct.noise_meter import NoiseMeter
+from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
 
 SIZE = 96
@@ -79,6 +80,15 @@ def test_noise_that_changes_along_the_patient(
 def test_what_is_at_the_target_is_not_denoised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(IdentityBackend, "__call__", lambda *_: pytest.fail("computed"))
     assert try_strength(3, noisy, IdentityBackend(), 30) == 0
+
+
+@pytest.mark.parametrize("sd", [0.0, 1e-3])
+def test_even_tissue_is_refused_in_words(sd: float) -> None:
+    """The least that can be read is above 0, so that no share is taken of nothing."""
+    with pytest.raises(ConfigError, match="or no noise in it"):
+        try_strength(
+            3, lambda one: 50 + np.float32(sd / 20) * (noisy(one) - 50), IdentityBackend(), 1e-6
+        )
 
 
 def test_the_limit_of_a_change_is_in_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:

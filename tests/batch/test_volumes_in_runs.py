@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -221,3 +222,33 @@ def test_strength_by_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     denoise_study(source, tmp_path / "out", options)
     result = read(tmp_path / "out" / "v_denoised.nii")
     assert result.std() == pytest.approx(10, rel=0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr(IdentityBackend, "__call__", lambda *_: pytest.fail("computed again"))
+        assert denoise_study(source, tmp_path / "out", options).exit_code == 0
+    other = replace(options, target_noise=12.0)
+    assert denoise_study(source, tmp_path / "out", other).exit_code == 1
+
+
+@pytest.mark.parametrize("change", ["source", "recipe"])
+def test_a_strength_is_not_that_of_another_volume_or_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """The note of a result that was taken away says nothing of what comes after it."""
+    values = np.random.default_rng(0).normal(0, 20, (3, 96, 96))
+    source = write(tmp_path / "v.nii", 50 + values, "float32")
+    flat = lambda _, batch: np.full_like(batch, 1074 / 4096)  # noqa: E731
+    monkeypatch.setattr(IdentityBackend, "__call__", flat)
+    options = RunOptions(backend="identity", strength="auto", target_noise=10.0)
+    (first,) = denoise_study(source, tmp_path / "out", options).series
+    (tmp_path / "out" / "v_denoised.nii").unlink()
+    if change == "source":
+        write(source, 50 + 2 * values, "float32")
+        expected = 0.75
+    else:
+        options = replace(options, batch_size=2)
+        weaker = lambda _, batch: batch + np.float32(0.75) * (flat(_, batch) - batch)  # noqa: E731
+        monkeypatch.setattr(IdentityBackend, "__call__", weaker)
+        expected = 0.5 / 0.75
+    (second,) = denoise_study(source, tmp_path / "out", options).series
+    assert first.quality["expected"]["strength"] == pytest.approx(0.5, abs=0.04)
+    assert second.quality["expected"]["strength"] == pytest.approx(expected, abs=0.04)
