@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import lru_cache
 from hashlib import sha256
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
-from ldct_clipdn.core.whole_file import whole_file
+from ldct_clipdn.bench.results import result_file
 from ldct_clipdn.ct.lowdose import simulate_low_dose
 from ldct_clipdn.ct.noise_meter import measure_noise
 from ldct_clipdn.data.doses import match_doses
@@ -62,6 +62,8 @@ class Case:
         At normal dose.
     low
         The same places at real low dose; empty where it is simulated.
+    matrix_size
+        Rows x columns, where nothing else tells the series from another; else empty.
     """
 
     patient: str
@@ -72,11 +74,12 @@ class Case:
     trained: bool
     slices: tuple[CTSlice, ...] = field(repr=False)
     low: tuple[CTSlice, ...] = field(default=(), repr=False)
+    matrix_size: str = ""
 
     @property
     def series(self) -> str:
-        """Patient, kernel, thickness."""
-        return _series(self.slices[0])
+        """Patient, kernel, thickness, and the matrix size where these are not enough."""
+        return f"{_series(self.slices[0])} {self.matrix_size}".rstrip()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -123,14 +126,15 @@ def find_cases(
     cases: list[Case] = []
     for folder in folders:
         slices = find_slices(folder).slices
-        for pairs in _grouped(match_doses(slices).pairs, lambda pair: _series(pair.low)):
+        for pairs in _grouped(match_doses(slices).pairs, lambda pair: _sized(pair.low)):
             chosen = _spread(pairs, limit)
             normal, low = (tuple(pair[k] for pair in chosen) for k in (0, 1))
             cases.append(_case(normal, REAL, trained_on, low))
         normal_dose = [one for one in slices if one.dose == "normal"] if doses else []
-        for series in _grouped(normal_dose, lambda one: f"{_series(one)} {one.shape}"):
+        for series in _grouped(normal_dose, _sized):
             chosen_slices = tuple(_spread(series, limit))
             cases += [_case(chosen_slices, f"{dose:g}", trained_on) for dose in doses]
+    cases = _told_apart(cases)
     order = list(dict.fromkeys(case.series for case in cases))
     return sorted(cases, key=lambda case: order.index(case.series))
 
@@ -156,6 +160,8 @@ def read_case(case: Case, kept: Path | None = None) -> tuple[Volume, Volume]:
     ------
     DataError
         When there is too little soft tissue to read the noise from.
+    WriteError
+        When `kept` cannot be written.
     """
     full = _volume(case.slices)
     if case.low:
@@ -169,8 +175,7 @@ def read_case(case: Case, kept: Path | None = None) -> tuple[Volume, Volume]:
     if path.exists():
         return full, np.load(path).astype(np.float32)
     low = _simulate(full, case.dose)
-    kept.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial, partial.open("wb") as file:
+    with result_file(path) as partial, partial.open("wb") as file:
         np.save(file, low.astype(np.int32))
     return full, low
 
@@ -204,6 +209,23 @@ def _scanner(path: Path) -> str:
 def _series(one: CTSlice) -> str:
     thickness = "" if one.thickness_mm is None else f"{one.thickness_mm:g} mm"
     return " ".join(filter(None, (one.patient, one.kernel, thickness)))
+
+
+def _sized(one: CTSlice) -> str:
+    return f"{_series(one)} {one.shape}"
+
+
+def _told_apart(cases: Sequence[Case]) -> list[Case]:
+    """Put the matrix size into the names of series that differ in nothing else."""
+    shapes: dict[str, set[tuple[int, int]]] = {}
+    for case in cases:
+        shapes.setdefault(case.series, set()).add(case.slices[0].shape)
+    return [
+        replace(case, matrix_size="x".join(map(str, case.slices[0].shape)))
+        if len(shapes[case.series]) > 1
+        else case
+        for case in cases
+    ]
 
 
 def _grouped(things: Iterable[Thing], key: Callable[[Thing], str]) -> Iterator[list[Thing]]:

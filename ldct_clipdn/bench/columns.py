@@ -13,19 +13,16 @@ import numpy as np
 
 from ldct_clipdn.bench.cases import Case, read_case
 from ldct_clipdn.bench.classic import BLENDS, CLASSIC, Filter, every_setting
+from ldct_clipdn.bench.contestants import denoise_as_shipped
 from ldct_clipdn.bench.fair import FairSet
 from ldct_clipdn.bench.peers import open_ct_network
-from ldct_clipdn.core.whole_file import whole_file
-from ldct_clipdn.ct.residual import limit_change
+from ldct_clipdn.bench.results import make_folder, write_text
 from ldct_clipdn.errors import DataError, ReadError
 from ldct_clipdn.inference.backends.torch_eager import TorchBackend
-from ldct_clipdn.inference.denoise import denoise_slices
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
-
-    from ldct_clipdn.inference.backends import Backend
 
     Volume = NDArray[np.float32]
 
@@ -201,6 +198,8 @@ def known_strengths(
     ------
     DataError
         When nothing can be measured on these cases.
+    WriteError
+        When the folder cannot be written.
     """
     path = folder / "strengths.json"
     chosen_on = [[case.series, case.dose, *case.names] for case in cases]
@@ -208,11 +207,10 @@ def known_strengths(
         known = json.loads(path.read_text(encoding="utf-8"))
         if known["chosen_on"] == chosen_on and set(known["strengths"]) == {f.name for f in CLASSIC}:
             return dict(known["strengths"])
+    make_folder(folder)
     strengths = choose_strengths(cases, say)
-    folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial:
-        record = {"strengths": strengths, "chosen_on": chosen_on}
-        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    record = {"strengths": strengths, "chosen_on": chosen_on}
+    write_text(path, json.dumps(record, indent=2) + "\n")
     return strengths
 
 
@@ -243,15 +241,9 @@ def network_column(text: str, device: torch.device) -> Column:
     return Column(
         name or Path(info.name).stem,
         "network",
-        lambda fair: Answer(_denoise(fair.quarter, backend)),
+        lambda fair: Answer(denoise_as_shipped(fair.quarter, backend)),
         {"file": info.name, "sha256": info.sha256, "encoder": info.encoder},
     )
-
-
-def _denoise(hu: Volume, backend: Backend) -> Volume:
-    """Denoise slice by slice, so that memory does not grow with their number."""
-    results = (denoise_slices(one[None], backend)[0] for one in hu)
-    return np.stack([limit_change(old, new)[0] for old, new in zip(hu, results, strict=True)])
 
 
 def _filtered(one: Filter, strength: float, fair: FairSet) -> Answer:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Volume = NDArray[np.float32]
 
-__all__ = ["INPUT", "Contestant", "contestants"]
+__all__ = ["INPUT", "Contestant", "contestants", "denoise_as_shipped"]
 
 INPUT: Final = "input"
 
@@ -73,12 +73,25 @@ def contestants(engine: Backend) -> list[Contestant]:
     return [
         Contestant(INPUT, lambda hu, _: hu),
         *filters,
-        Contestant(name, lambda hu, _: _denoised(hu, engine)),
+        Contestant(name, lambda hu, _: denoise_as_shipped(hu, engine)),
     ]
 
 
-def _denoised(hu: Volume, engine: Backend) -> Volume:
-    """Do what `ldct-clipdn denoise --strength 1` does, a few slices at a time."""
+def denoise_as_shipped(hu: Volume, engine: Backend) -> Volume:
+    """Do what `ldct-clipdn denoise --strength 1` does, a few slices at a time.
+
+    Parameters
+    ----------
+    hu
+        float32 [Z, H, W] in HU.
+    engine
+        The denoiser's.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 [Z, H, W] in HU, changes limited.
+    """
     count = max(BATCH // hu[0].size, 1)
     parts = [denoise_slices(hu[k : k + count], engine) for k in range(0, len(hu), count)]
     result = np.concatenate(parts)

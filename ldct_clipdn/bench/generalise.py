@@ -6,9 +6,8 @@ all judged by the fair error: what is added to a slice is independent of the sli
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +16,7 @@ import numpy as np
 from ldct_clipdn.bench.cases import Case, read_case
 from ldct_clipdn.bench.columns import Column
 from ldct_clipdn.bench.fair import FairSet, window_psnr
-from ldct_clipdn.core.whole_file import whole_file
+from ldct_clipdn.bench.results import markdown_table, write_rows
 from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.errors import DataError
 
@@ -99,6 +98,8 @@ def measure_generalisation(
     ------
     DataError
         When there is nothing to measure.
+    WriteError
+        When the file cannot be written.
     """
     scores: list[Score] = []
     white: set[str] = set()
@@ -113,7 +114,7 @@ def measure_generalisation(
                 say(f"{case.series}, {noise}, {len(full)} slices")
                 fair = FairSet(full, noisy)
                 scores += [_score(case.series, noise, fair, one) for one in networks]
-                _write(scores, target)
+                write_rows(target, [asdict(one) for one in scores])
         except DataError as error:
             say(f"  left out: {error.reason}")
     if not scores:
@@ -138,9 +139,8 @@ def to_markdown(scores: Sequence[Score]) -> str:
     columns = list(dict.fromkeys((one.series, one.noise) for one in scores))
     networks = dict.fromkeys(one.network for one in scores)
     head = ["network", *(f"{series}, {noise}" for series, noise in columns)]
-    lines = [head, ["---"] * len(head)]
-    lines += [[name, *(shown.get((name, *column), "") for column in columns)] for name in networks]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    lines = [[name, *(shown.get((name, *column), "") for column in columns)] for name in networks]
+    return markdown_table([head, *lines]) + "\n"
 
 
 def _score(series: str, noise: str, fair: FairSet, network: Column) -> Score:
@@ -160,11 +160,3 @@ def _score(series: str, noise: str, fair: FairSet, network: Column) -> Score:
 def _with_white_noise(full: Volume) -> Volume:
     noise = np.random.default_rng(SEED).standard_normal(full.shape, dtype=np.float32)
     return np.rint(full + np.float32(WHITE_HU) * noise)
-
-
-def _write(scores: Sequence[Score], target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(target) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [one.name for one in fields(Score)])
-        writer.writeheader()
-        writer.writerows(asdict(score) for score in scores)

@@ -17,7 +17,7 @@ from ldct_clipdn.bench.columns import Answer, Column
 from ldct_clipdn.bench.experiment import Progress
 from ldct_clipdn.bench.fair import FairSet, window_psnr
 from ldct_clipdn.bench.matrix_rows import Cell, MatrixFile, SliceRow
-from ldct_clipdn.bench.results import versions
+from ldct_clipdn.bench.results import versions, write_text
 from ldct_clipdn.bench.slice_measures import SliceProbe
 from ldct_clipdn.bench.worst import keep_worst
 from ldct_clipdn.errors import ConfigError, DataError, ReadError
@@ -106,14 +106,13 @@ def run_matrix(
     Raises
     ------
     ConfigError
-        When there are rows and `resume` is false, or two columns have one name.
+        When there are rows and `resume` is false, or two columns or two cases have one name.
     DataError
         When no case can be measured.
     WriteError
         When the folder cannot be written.
     """
-    if len({column.name for column in columns}) < len(columns):
-        raise ConfigError("two methods have one name", remedy="Give --weights NAME=FILE")
+    _check_names(cases, columns)
     file = MatrixFile(folder, resume=resume)
     left_out: dict[str, str] = {}
     for done, case in enumerate(cases):
@@ -132,6 +131,21 @@ def run_matrix(
     return MatrixRun(rows, left_out)
 
 
+def _check_names(cases: Sequence[Case], columns: Sequence[Column]) -> None:
+    """Refuse what would overwrite each other's rows."""
+    if len({column.name for column in columns}) < len(columns):
+        raise ConfigError("two methods have one name", remedy="Give --weights NAME=FILE")
+    seen: set[tuple[str, str]] = set()
+    for case in cases:
+        if (case.series, case.dose) in seen:
+            raise ConfigError(
+                f"two series have one name: {case.series}, dose {case.dose}",
+                path=case.slices[0].path.parent,
+                remedy="Give every series once, and patients of one name in runs of their own",
+            )
+        seen.add((case.series, case.dose))
+
+
 def _measure_case(
     case: Case, columns: Sequence[Column], file: MatrixFile, folder: Path, judged: str
 ) -> Iterator[Column]:
@@ -144,9 +158,9 @@ def _measure_case(
             start = perf_counter()
             answer = column.denoise(loaded.fair)
             seconds = (perf_counter() - start) / len(case.slices)
-            file.put(cell, list(_rows(case, column, loaded, answer, seconds)))
-            if column.name == judged:
+            if column.name == judged:  # before the rows, with which the cell is done
                 keep_worst(folder / WORST, case, loaded.fair, answer.hu)
+            file.put(cell, list(_rows(case, column, loaded, answer, seconds)))
         yield column
 
 
@@ -196,5 +210,4 @@ def _write_settings(
         "versions": versions(),
         "device": device,
     }
-    text = json.dumps(record, indent=2) + "\n"
-    (folder / SETTINGS).write_text(text, encoding="utf-8")
+    write_text(folder / SETTINGS, json.dumps(record, indent=2) + "\n")

@@ -28,10 +28,15 @@ def write_outputs(ran: MatrixRun, judged: str, folder: Path) -> str:
     -------
     str
         The tables as Markdown.
+
+    Raises
+    ------
+    WriteError
+        When the folder cannot be written.
     """
     text = write_matrix(ran.rows, folder, ran.left_out)
     draw_matrix(summarise(ran.rows), folder / "matrix.png")
-    tiles, limit, count = read_worst(folder / WORST)
+    tiles, limit, count = read_worst(folder / WORST, {(row.series, row.dose) for row in ran.rows})
     if tiles:
         title = (
             f"{judged}: worst of {count} tiles (32 x 32) by squared difference to F*, over the "

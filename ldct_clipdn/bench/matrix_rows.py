@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ldct_clipdn.bench.results import make_folder, read_rows, write_rows
 from ldct_clipdn.bench.slice_measures import Measures
-from ldct_clipdn.core.whole_file import system_words, whole_file
-from ldct_clipdn.errors import ConfigError, WriteError
+from ldct_clipdn.errors import ConfigError
 
 __all__ = ["Cell", "MatrixFile", "SliceRow", "best_share", "gain_of", "removed_share"]
 
@@ -155,9 +154,12 @@ class MatrixFile:
     ------
     ConfigError
         When there are rows and `resume` is false.
+    WriteError
+        When the folder cannot be written.
     """
 
     def __init__(self, folder: Path, *, resume: bool) -> None:
+        make_folder(folder)
         self.path = folder / FILE
         if self.path.exists() and not resume:
             raise ConfigError(
@@ -166,7 +168,7 @@ class MatrixFile:
                 remedy="Add --resume to go on with them, or name another folder",
             )
         self._cells: dict[Cell, list[SliceRow]] = {}
-        for row in _read(self.path):
+        for row in read_rows(self.path, SliceRow):
             self._cells.setdefault(row.cell, []).append(row)
 
     def rows(self, cell: Cell) -> list[SliceRow]:
@@ -224,19 +226,7 @@ class MatrixFile:
         self._write()
 
     def _write(self) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with (
-                whole_file(self.path) as partial,
-                partial.open("w", newline="", encoding="utf-8") as file,
-            ):
-                writer = csv.DictWriter(file, [*_names(), *DERIVED], lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(self._lines())
-        except OSError as error:
-            raise WriteError(
-                f"cannot be written ({system_words(error)})", path=self.path
-            ) from error
+        write_rows(self.path, list(self._lines()))
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         places: dict[tuple[str, str], list[list[SliceRow]]] = {}
@@ -245,15 +235,13 @@ class MatrixFile:
         for columns in places.values():
             oracles = [row for rows in columns for row in rows if row.kind == "oracle"]
             for row in (row for rows in columns for row in rows):
+                values = asdict(row)
                 yield {
-                    **asdict(row),
+                    **{name: values[name] for name in _names()},
                     "removed": removed_share([row]),
                     "gain": gain_of([row], [[one] for one in oracles if one.slice == row.slice]),
                     "noise_returned": "yes" if row.noise_returned else "",
                 }
-
-
-DERIVED: Final = ("removed", "gain", "noise_returned")
 
 
 def _names() -> list[str]:
@@ -261,21 +249,3 @@ def _names() -> list[str]:
     own = [one.name for one in fields(SliceRow)]
     measured = [one.name for one in fields(Measures)]
     return [name for name in own if name not in measured] + measured
-
-
-def _read(path: Path) -> Iterator[SliceRow]:
-    if not path.exists():
-        return
-    kinds = {
-        one.name: {"int": int, "float": float}.get(str(one.type), str) for one in fields(SliceRow)
-    }
-    with path.open(newline="", encoding="utf-8") as file:
-        try:
-            for line in csv.DictReader(file):
-                yield SliceRow(**{name: kind(line[name]) for name, kind in kinds.items()})
-        except (KeyError, ValueError) as error:
-            raise ConfigError(
-                f"these are no rows of this version's matrix ({error})",
-                path=path,
-                remedy="Name another folder",
-            ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -12,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from ldct_clipdn.bench.matrix_rows import SliceRow, best_share, gain_of, removed_share
+from ldct_clipdn.bench.results import markdown_table, write_rows, write_text
 from ldct_clipdn.bench.slice_measures import Measures
 
 __all__ = ["Summary", "short", "summarise", "write_matrix"]
@@ -119,13 +119,14 @@ def write_matrix(rows: Sequence[SliceRow], folder: Path, left_out: dict[str, str
     -------
     str
         The Markdown.
+
+    Raises
+    ------
+    WriteError
+        When the folder cannot be written.
     """
     summaries = summarise(rows)
-    with (folder / "matrix_patients.csv").open("w", newline="", encoding="utf-8") as file:
-        lines = [_flat(one) for one in summaries]
-        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+    write_rows(folder / "matrix_patients.csv", [_flat(one) for one in summaries])
     parts = [
         "# The matrix: one fixed model across scanners, kernels, thicknesses and doses",
         "## Gain",
@@ -139,7 +140,7 @@ def write_matrix(rows: Sequence[SliceRow], folder: Path, left_out: dict[str, str
         *([_left_out(left_out)] if left_out else []),
     ]
     text = "\n\n".join(parts) + "\n"
-    (folder / "matrix.md").write_text(text, encoding="utf-8")
+    write_text(folder / "matrix.md", text)
     return text
 
 
@@ -229,7 +230,7 @@ def _by_place(
         lines.append(
             [first.scanner, short(first.series), first.training, first.dose, *cells, truth(first)]
         )
-    return _markdown(lines)
+    return markdown_table(lines)
 
 
 def _patients(summaries: Sequence[Summary]) -> str:
@@ -248,7 +249,7 @@ def _patients(summaries: Sequence[Summary]) -> str:
         "Held-out patients and phantoms together: gain, geometric mean over a patient's series, "
         "then over patients. Of networks the interval (bootstrap over patients) and p (Wilcoxon's "
         f"signed rank test against 1, two-sided); neither below {FEWEST_PATIENTS} patients.\n\n"
-        + _markdown(lines)
+        + markdown_table(lines)
     )
 
 
@@ -285,7 +286,7 @@ def _side_effects(summaries: Sequence[Summary]) -> str:
         "Median over series and doses, and in brackets the value farthest from none. Mean change "
         "of a tissue in HU; relative change of the noise's mean frequency; frequency of half "
         "transfer at the skin, after over before; correlation of the change with the anatomy's "
-        "edges.\n\n" + _markdown(lines)
+        "edges.\n\n" + markdown_table(lines)
     )
 
 
@@ -324,8 +325,3 @@ def _psnr_text(one: Summary) -> str:
 
 def _number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else ""
-
-
-def _markdown(lines: list[list[str]]) -> str:
-    head, *body = lines
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body))

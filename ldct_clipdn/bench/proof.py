@@ -6,9 +6,8 @@ noise, so that the fair error serves there as it does on real pairs.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ import numpy as np
 from ldct_clipdn.bench.cases import Case, find_cases, read_case
 from ldct_clipdn.bench.classic import Candidate, candidates
 from ldct_clipdn.bench.fair import FairSet, window_psnr
+from ldct_clipdn.bench.results import write_rows
 from ldct_clipdn.errors import DataError, ReadError
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ def run_proof(
     ------
     DataError
         When there is nothing to measure.
+    WriteError
+        When the folder cannot be written.
     """
     rows: list[ProofRow] = []
     for case in find_cases([dataset_dir], doses, limit):
@@ -120,7 +122,7 @@ def run_proof(
             say(f"  left out: {error.reason}")
             continue
         rows += _measure(case, fair, name, denoise)
-        _write(rows, target)
+        write_rows(target / "fair.csv", [asdict(one) for one in rows])
     if not rows:
         raise DataError("no series with uniform soft tissue to measure on", path=dataset_dir)
     return rows
@@ -166,11 +168,3 @@ def _measure(case: Case, fair: FairSet, name: str, denoise: Denoise) -> list[Pro
         ),
         row(name, denoise(low)),
     ]  # fmt: skip
-
-
-def _write(rows: Sequence[ProofRow], target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    with (target / "fair.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [one.name for one in fields(ProofRow)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)

@@ -6,10 +6,11 @@ import csv
 import json
 import platform
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +20,21 @@ from ldct_clipdn.core.noise import PUBLISHED_SEED
 from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.errors import ConfigError, WriteError
 
-__all__ = ["Key", "Results", "Row", "file_stem", "make_folder", "versions", "write_text"]
+__all__ = [
+    "Key",
+    "Results",
+    "Row",
+    "file_stem",
+    "make_folder",
+    "markdown_table",
+    "read_rows",
+    "result_file",
+    "versions",
+    "write_rows",
+    "write_text",
+]
+
+Made = TypeVar("Made")
 
 SCORES_FILE: Final = "scores.csv"
 SETTINGS_FILE: Final = "run.json"
@@ -241,7 +256,7 @@ def write_text(path: Path, text: str) -> None:
     Parameters
     ----------
     path
-        The file; its folder is there.
+        The file; its folder is made.
     text
         What it holds.
 
@@ -250,11 +265,113 @@ def write_text(path: Path, text: str) -> None:
     WriteError
         When it cannot be written.
     """
+    with result_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a table as CSV, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made.
+    rows
+        One at least, all of the same columns.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
+    with result_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_rows(path: Path, kind: type[Made]) -> list[Made]:
+    """Read a CSV as `write_rows` wrote it.
+
+    Parameters
+    ----------
+    path
+        The file; may be missing.
+    kind
+        Dataclass of a row, which says what is a number; columns that it lacks are ignored.
+
+    Returns
+    -------
+    list
+        A row each; empty where there is no file.
+
+    Raises
+    ------
+    ConfigError
+        When the file does not hold such rows.
+    """
+    if not path.exists():
+        return []
+    casts = {
+        one.name: {"int": int, "float": float}.get(str(one.type), str)
+        for one in fields(kind)  # type: ignore[arg-type]  # any dataclass
+    }
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            return [
+                kind(**{name: cast(line[name]) for name, cast in casts.items()})
+                for line in csv.DictReader(file)
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"these are no rows of this version's table ({error})",
+                path=path,
+                remedy="Name another folder",
+            ) from error
+
+
+@contextmanager
+def result_file(path: Path) -> Iterator[Path]:
+    """Write a result of any form, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
+    make_folder(path.parent)
     try:
         with whole_file(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+            yield partial
     except OSError as error:
         raise WriteError(f"cannot be written ({system_words(error)})", path=path) from error
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """Draw a table.
+
+    Parameters
+    ----------
+    lines
+        Cells of the header, then of every row.
+
+    Returns
+    -------
+    str
+        Markdown, without a line break at its end.
+    """
+    head, *body = lines
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body))
 
 
 def versions() -> dict[str, str]:

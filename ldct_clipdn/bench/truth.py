@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,12 +12,25 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ldct_clipdn.bench.contestants import STRENGTHS, Contestant, contestants
-from ldct_clipdn.bench.contrast import NoiseLibrary, measure_discs, measure_edges
-from ldct_clipdn.bench.draws import DrawsOf, average_draws, draw_row
-from ldct_clipdn.bench.known_truth import measure_clean, measure_phantoms, phantom_draws
+from ldct_clipdn.bench.contrast import (
+    DiscRow,
+    EdgeRow,
+    NoiseLibrary,
+    measure_discs,
+    measure_edges,
+)
+from ldct_clipdn.bench.draws import DrawRow, DrawsOf, average_draws, draw_row
+from ldct_clipdn.bench.known_truth import (
+    CleanRow,
+    PhantomRow,
+    measure_clean,
+    measure_phantoms,
+    phantom_draws,
+)
+from ldct_clipdn.bench.results import file_stem, make_folder, read_rows, write_rows, write_text
 from ldct_clipdn.bench.truth_figures import draw_discs, draw_edges, draw_maps, draw_phantoms
+from ldct_clipdn.bench.truth_parts import PARTS
 from ldct_clipdn.bench.truth_tables import write_report
-from ldct_clipdn.core.whole_file import whole_file
 from ldct_clipdn.ct.lowdose import simulate_low_dose
 from ldct_clipdn.ct.noise_meter import measure_noise
 from ldct_clipdn.data.slices import CTSlice, find_slices, read_frames
@@ -33,9 +45,15 @@ if TYPE_CHECKING:
     Rows = Sequence[Any]
     Say = Callable[[str], None]
 
-__all__ = ["PARTS", "TruthOptions", "real_slices", "run_truth"]
+__all__ = ["TruthOptions", "real_slices", "run_truth"]
 
-PARTS: Final = ("phantom", "discs", "edges", "draws", "clean")
+ROWS: Final[dict[str, type[Any]]] = {
+    "phantom": PhantomRow,
+    "discs": DiscRow,
+    "edges": EdgeRow,
+    "draws": DrawRow,
+    "clean": CleanRow,
+}
 
 KERNEL: Final = "standard"
 
@@ -108,8 +126,10 @@ def run_truth(
     ------
     ConfigError
         When the folder holds results of other weights or settings.
+    WriteError
+        When the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     _check_same_run(folder, engine, options)
     measures: dict[str, Callable[[], Rows]] = {
         "phantom": lambda: _phantoms(engine, folder, say),
@@ -122,8 +142,11 @@ def run_truth(
         path = folder / f"{part}.csv"
         if not path.exists():
             say(f"{part} ...")
-            _write(measures[part](), path)
-    results = {part: _read(folder / f"{part}.csv") for part in PARTS}
+            write_rows(path, [asdict(row) for row in measures[part]()])
+    results = {
+        part: [asdict(row) for row in read_rows(folder / f"{part}.csv", ROWS[part])]
+        for part in PARTS
+    }
     write_report(results, folder / "report.md")
     return results
 
@@ -156,8 +179,7 @@ def _draws(engine: Backend, folder: Path, options: TruthOptions, say: Say) -> Ro
         say(f"{options.slice_draws} draws on {one.name}")
         maps = average_draws(one, few)
         rows += [draw_row(one, name, found) for name, found in maps.items()]
-        stem = "_".join(one.name.split())
-        draw_maps(one, maps[few[-1].name], folder / f"draws_{stem}.png")
+        draw_maps(one, maps[few[-1].name], folder / f"draws_{file_stem(one.name)}.png")
     return rows
 
 
@@ -223,28 +245,4 @@ def _check_same_run(folder: Path, engine: Backend, options: TruthOptions) -> Non
             path=folder,
             remedy="Give another folder, or the same weights and settings to go on",
         )
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(depends, indent=2) + "\n", encoding="utf-8")
-
-
-def _write(rows: Rows, path: Path) -> None:
-    records: list[Mapping[str, Any]] = [asdict(row) for row in rows]
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(records[0]))
-        writer.writeheader()
-        writer.writerows(records)
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    """Read a part's rows, numbers as numbers; none where it was not measured."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{key: _number(text) for key, text in row.items()} for row in csv.DictReader(file)]
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    write_text(path, json.dumps(depends, indent=2) + "\n")

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from ldct_clipdn.bench.contestants import INPUT
-from ldct_clipdn.core.whole_file import whole_file
+from ldct_clipdn.bench.results import markdown_table, write_text
 
 __all__ = ["aims", "write_report"]
 
@@ -36,6 +36,11 @@ def write_report(results: Results, path: Path) -> None:
         Rows by part; a part without rows is left out.
     path
         The file.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
     """
     tables = {
         "phantom": ("Error to the truth", _phantom_table),
@@ -47,9 +52,8 @@ def write_report(results: Results, path: Path) -> None:
     lines = ["# Where the truth is known", "", *(f"- {aim}" for aim in aims(results)), ""]
     for part, (title, table) in tables.items():
         if results[part]:
-            lines += [f"## {title}", "", *_markdown(table(results[part])), ""]
-    with whole_file(path) as partial:
-        partial.write_text("\n".join(lines), encoding="utf-8")
+            lines += [f"## {title}", "", markdown_table(table(results[part])), ""]
+    write_text(path, "\n".join(lines))
 
 
 def aims(results: Results) -> list[str]:
@@ -122,8 +126,8 @@ def _edge_aims(rows: Sequence[Row]) -> Iterable[tuple[bool, str]]:
 
 def _clean_aims(rows: Sequence[Row]) -> Iterable[tuple[bool, str]]:
     for name, chosen in (
-        ("strength 1", [row for row in rows if row["strength"] in (1, "1")]),
-        ("--strength auto", [row for row in rows if row["strength"] not in (1, "1")]),
+        ("strength 1", [row for row in rows if row["strength"] == "1"]),
+        ("--strength auto", [row for row in rows if row["strength"] != "1"]),
     ):
         shares = [row["share"] for row in chosen if np.isnan(row["contrast_kept"])]
         heads = [row["contrast_kept"] for row in chosen if not np.isnan(row["contrast_kept"])]
@@ -198,9 +202,8 @@ def _clean_table(rows: Sequence[Row]) -> list[list[str]]:
     ]
     for row in rows:
         kept = row["contrast_kept"]
-        strength = row["strength"] if isinstance(row["strength"], str) else f"{row['strength']:g}"
         table.append(
-            [row["image"], strength, f"{row['noise_hu']:.1f}", f"{row['change_hu']:.1f}",
+            [row["image"], row["strength"], f"{row['noise_hu']:.1f}", f"{row['change_hu']:.1f}",
              f"{row['share']:.2f}", "" if np.isnan(kept) else f"{kept:.3f}"]
         )  # fmt: skip
     return table
@@ -214,7 +217,7 @@ def _by_series(rows: Sequence[Row]) -> dict[tuple[str, ...], dict[str, float]]:
 
 
 def _series(row: Row) -> tuple[str, ...]:
-    return row["simulator"], row["kernel"], f"{row['dose']:g}", f"{row['patient']:g}"
+    return row["simulator"], row["kernel"], f"{row['dose']:g}", str(row["patient"])
 
 
 def _last(rows: Sequence[Row]) -> str:
@@ -224,8 +227,3 @@ def _last(rows: Sequence[Row]) -> str:
 def _by_denoiser(rows: Sequence[Row]) -> list[Row]:
     """Keep the rows of the last contestant: the denoiser."""
     return [row for row in rows if row["method"] == _last(rows) != INPUT]
-
-
-def _markdown(table: list[list[str]]) -> list[str]:
-    lines = [table[0], ["---"] * len(table[0]), *table[1:]]
-    return ["| " + " | ".join(line) + " |" for line in lines]

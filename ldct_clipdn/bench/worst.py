@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +15,7 @@ from ldct_clipdn.bench.cases import Case
 from ldct_clipdn.bench.fair import FairSet
 from ldct_clipdn.bench.matrix_figure import save_small
 from ldct_clipdn.bench.matrix_tables import short
-from ldct_clipdn.core.whole_file import whole_file
+from ldct_clipdn.bench.results import result_file
 from ldct_clipdn.ct.hu import HURange, Window
 from ldct_clipdn.ct.tissue import body_mask, smooth
 
@@ -104,6 +104,11 @@ def keep_worst(folder: Path, case: Case, fair: FairSet, result: Volume) -> None:
         Its doses.
     result
         [Z, H, W] in HU.
+
+    Raises
+    ------
+    WriteError
+        When the folder cannot be written.
     """
     if fair.shares.share > MOST_OWN_NOISE:
         return
@@ -112,9 +117,7 @@ def keep_worst(folder: Path, case: Case, fair: FairSet, result: Volume) -> None:
     kept = [k for kind in KINDS for k in order[kinds[order] == kind][:KEPT]]
     stack = np.stack([fair.quarter, result, fair.full])
     pictures = [_cut(stack, *places[k]) for k in kept]
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{case.series} {case.dose}.npz".replace("/", "_")
-    with whole_file(path) as partial, partial.open("wb") as file:
+    with result_file(_file(folder, case.series, case.dose)) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file,
             series=case.series,
@@ -127,13 +130,17 @@ def keep_worst(folder: Path, case: Case, fair: FairSet, result: Volume) -> None:
         )
 
 
-def read_worst(folder: Path) -> tuple[list[WorstTile], float, int]:
-    """Find the worst tiles of all cases.
+def read_worst(
+    folder: Path, cases: Iterable[tuple[str, str]]
+) -> tuple[list[WorstTile], float, int]:
+    """Find the worst tiles of some cases.
 
     Parameters
     ----------
     folder
-        As `keep_worst` filled it.
+        As `keep_worst` filled it; what it holds of other cases is not read.
+    cases
+        Series and dose of each; one of which nothing was kept is passed over.
 
     Returns
     -------
@@ -147,7 +154,8 @@ def read_worst(folder: Path) -> tuple[list[WorstTile], float, int]:
     """
     ratios: list[NDArray[np.float32]] = []
     found: list[WorstTile] = []
-    for path in sorted(folder.glob("*.npz")):
+    files = sorted(_file(folder, series, dose) for series, dose in cases)
+    for path in filter(Path.exists, files):
         with np.load(path) as file:
             ratios.append(file["ratios"])
             found += _kept_tiles(file)
@@ -183,6 +191,10 @@ def draw_worst(tiles: list[WorstTile], path: Path, title: str) -> None:
         part.suptitle(KINDS[row[0].kind], fontsize=8)
         _draw_row(part.subplots(3, SHOWN, squeeze=False), row)
     save_small(figure, path, COLOURS)
+
+
+def _file(folder: Path, series: str, dose: str) -> Path:
+    return folder / f"{series} {dose}.npz".replace("/", "_")
 
 
 def _draw_row(axes: NDArray[Any], row: list[WorstTile]) -> None:

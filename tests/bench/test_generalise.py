@@ -18,7 +18,7 @@ from ldct_clipdn.bench.columns import Answer, Column, network_column
 from ldct_clipdn.bench.generalise import WHITE_HU, measure_generalisation, to_markdown
 from ldct_clipdn.bench.peers import build_peer
 from ldct_clipdn.core.weight_files import file_sha256
-from ldct_clipdn.errors import DataError
+from ldct_clipdn.errors import DataError, WriteError
 
 SIZE = 160
 
@@ -106,6 +106,13 @@ def test_a_trained_peer_takes_part(dataset, tmp_path):
     assert (real.network, real.sha256) == ("redcnn", file_sha256(path))
     assert real.removed == pytest.approx(0, abs=1e-3)  # it has not learnt anything yet
     assert white.noise == "white"
+
+
+def test_a_target_that_cannot_be_written_is_said(dataset):
+    with pytest.raises(WriteError, match="cannot be written"):
+        measure_generalisation(
+            find_cases([dataset], (), 1), [_column("same", np.copy)], Path("/proc/nope/x.csv")
+        )
 
 
 def test_without_soft_tissue_there_is_nothing(tmp_path):

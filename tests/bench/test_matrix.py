@@ -40,7 +40,7 @@ from ldct_clipdn.bench.worst import keep_worst, read_worst
 from ldct_clipdn.cli.main import main
 from ldct_clipdn.core.denoiser import build_denoiser
 from ldct_clipdn.core.weights import save_denoiser
-from ldct_clipdn.errors import ConfigError, DataError, WeightsError
+from ldct_clipdn.errors import ConfigError, DataError, WeightsError, WriteError
 
 SIZE = 160
 
@@ -319,7 +319,7 @@ def test_worst_tiles_are_found(dataset: Path, tmp_path: Path) -> None:
     result = np.stack([_truth()] * 2)
     result[1, 64:96, 64:96] += 80  # something invented
     keep_worst(tmp_path, case, fair, result)
-    tiles, limit, count = read_worst(tmp_path)
+    tiles, limit, count = read_worst(tmp_path, [(case.series, case.dose), (case.series, "0.1")])
     assert tiles[0].place == (1, 64, 64)
     assert tiles[0].ratio > 3
     assert limit > tiles[1].ratio  # the metal, which the result lacks, is the worst of all
@@ -329,7 +329,90 @@ def test_worst_tiles_are_found(dataset: Path, tmp_path: Path) -> None:
     assert 10 < count < 50
     keep_worst(tmp_path / "half", case, FairSet(full, full + 0.3 * (low - full)), result)
     assert not (tmp_path / "half").exists()
+    assert read_worst(tmp_path, [(case.series, "0.1")])[0] == []  # of other cases
     np.testing.assert_allclose(tiles[0].pictures[1][24:56, 24:56], result[1, 64:96, 64:96], atol=1)
+
+
+def test_tiles_of_cases_that_are_gone_are_not_drawn(dataset: Path, tmp_path: Path) -> None:
+    ran = _run(dataset, [INPUT_COLUMN, *oracle_columns(), _perfect()], tmp_path)
+    (kept,) = (tmp_path / "worst").iterdir()
+    kept.rename(tmp_path / "worst" / "Another B30f 0.1.npz")
+    write_outputs(ran, "perfect", tmp_path)
+    assert not (tmp_path / "matrix_worst.png").exists()
+
+
+def test_a_cell_is_done_only_with_its_worst_tiles(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ldct_clipdn.bench.matrix.keep_worst", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _run(dataset, [INPUT_COLUMN, _perfect()], tmp_path)
+    _run(dataset, [INPUT_COLUMN, _perfect()], tmp_path, resume=True)
+    assert len(list((tmp_path / "worst").iterdir())) == 1
+
+
+def test_a_series_given_twice_is_refused(dataset: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(dataset / "pair", tmp_path / "again")
+    cases = find_cases([dataset / "pair", again], ())
+    with pytest.raises(ConfigError, match=r"two series have one name: L001 .*, dose real"):
+        run_matrix(cases, [INPUT_COLUMN], tmp_path / "out", judged="input", device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_matrix_sizes_of_one_series_are_told_apart(tmp_path: Path) -> None:
+    for side in (32, 48):
+        for dose in ("full_3mm", "quarter_3mm"):
+            make_series(tmp_path / str(side) / dose / "L001", slices=2, rows=side, columns=side,
+                        seed=side + len(dose), patient_id="L001")  # fmt: skip
+    both = find_cases([tmp_path / "32", tmp_path / "48"], (0.5,))
+    one = find_cases([tmp_path / "48"], (0.5,))
+    names = [(case.series, case.dose) for case in both]
+    assert len(set(names)) == len(names) == 4
+    assert {name.rsplit(" ", 1)[-1] for name, _ in names} == {"32x32", "48x48"}
+    assert {f"{case.series} 48x48" for case in one} <= {name for name, _ in names}
+
+
+@pytest.mark.parametrize("write", ["strengths", "slices", "tiles", "tables", "rows"])
+def test_a_folder_that_cannot_be_written_is_said(dataset: Path, write: str) -> None:
+    nowhere = Path("/proc/nope/x")
+    case = find_cases([dataset / "alone"], (0.5,), 1)[0]
+    full, low = _noisy()
+    writing = {
+        "strengths": lambda: known_strengths([case], nowhere),
+        "slices": lambda: read_case(case, nowhere),
+        "tiles": lambda: keep_worst(nowhere, case, FairSet(full, low), low),
+        "tables": lambda: write_matrix([_row(error=1.0)], nowhere, {}),
+        "rows": lambda: _run(dataset, [INPUT_COLUMN], nowhere),
+    }
+    with pytest.raises(WriteError, match="cannot be written"):
+        writing[write]()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--matrix", "--method", "noisy"], "--method does nothing with --matrix"),
+        (["--matrix", "--strips", "2"], "--strips does nothing with --matrix"),
+        (["--matrix", "--patient", "nobody"], "there is no patient 'nobody'"),
+        (["--dose", "0.5"], "--dose does nothing without --matrix"),
+        (["--choose", "."], "--choose does nothing without --matrix"),
+        (["--trained-on", "L*"], "--trained-on does nothing without --matrix"),
+        (["--held-out"], "--held-out does nothing without --matrix"),
+    ],
+)
+def test_options_of_the_other_table_are_refused(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], said: str
+) -> None:
+    out = tmp_path / "out"
+    assert main(["benchmark", "ldct", str(dataset / "alone"), *given, "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1
+    assert not out.exists()
 
 
 def test_command(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -357,6 +440,8 @@ def test_command(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert all(abs(float(row["removed"])) < 0.01 for row in same)
     assert main([*given, "--resume", "--held-out", "--json", "-q"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == len(rows) * 2 // 3
+    assert main([*given, "--resume", "--patient", "A1", "--json", "-q"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == len(rows) // 3
     shutil.rmtree(tmp_path / "out" / "worst")
 
 

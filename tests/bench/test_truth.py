@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from ldct_clipdn.bench import contrast, known_truth
+from ldct_clipdn.bench import contrast, known_truth, truth
 from ldct_clipdn.bench.contestants import Contestant, contestants
 from ldct_clipdn.bench.contrast import NoiseLibrary, measure_discs, measure_edges
 from ldct_clipdn.bench.draws import DrawsOf, average_draws, draw_row
@@ -142,6 +142,29 @@ def test_a_run_writes_everything_and_goes_on(tmp_path, monkeypatch):
     assert again["phantom"] == results["phantom"]
     with pytest.raises(ConfigError, match="other weights or settings"):
         run_truth(IdentityBackend(), tmp_path, TruthOptions(draws=30))
+
+
+@pytest.mark.usefixtures("small")
+def test_a_patient_of_any_name_is_drawn_and_read_back(tmp_path, monkeypatch):
+    one = known_truth.phantom_draws(2, seed=2)
+    draws = list(one.draws)
+    drawn = [DrawsOf(name, one.truth, draws, one.noise_hu) for name in ("012", "A/B 1")]
+    monkeypatch.setattr(truth, "_drawn_slices", lambda _: drawn)
+    options = TruthOptions(("draws",), draws=20, slice_draws=2)
+    rows = run_truth(IdentityBackend(), tmp_path, options)["draws"]
+    assert {row["slice_name"] for row in rows} == {"012", "A/B 1"}
+    assert {row["draws"] for row in rows} == {2}
+    assert (tmp_path / "draws_A_B_1.png").stat().st_size > 1000
+    assert run_truth(IdentityBackend(), tmp_path, options)["draws"] == rows
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(capsys):
+    given = ["benchmark", "truth", "/proc/nope/x", "--draws", "20", "--backend", "identity"]
+    assert main(given) == 1
+    error = capsys.readouterr().err
+    assert "/proc/nope/x" in error
+    assert "cannot be written" in error
+    assert len(error.splitlines()) == 1
 
 
 def test_aims_are_judged_both_ways():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ from ldct_clipdn.cli.benchmark.pictures import print_table, progress_bar
 from ldct_clipdn.cli.options import add_command, at_least, print_json
 
 if TYPE_CHECKING:
+    from ldct_clipdn.bench.cases import Case
     from ldct_clipdn.bench.columns import Column
 
 __all__ = ["add_parser", "run"]
@@ -30,6 +32,10 @@ CHOOSING_DOSE: Final = 0.25
 
 MOST_SLICES: Final = 16
 """Of a series, unless --limit says otherwise: memory must not grow with it."""
+
+TABLE_OPTIONS: Final = ("method", "strips")
+
+MATRIX_OPTIONS: Final = ("dose", "choose", "trained_on", "held_out")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,7 +63,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "given more than once",
     )
     parser.add_argument(
-        "--method", action="append", default=[], metavar="METHOD", help="noisy or tv:STRENGTH"
+        "--method",
+        action="append",
+        default=[],
+        metavar="METHOD",
+        help="noisy or tv:STRENGTH; not with --matrix",
     )
     parser.add_argument("--patient", action="append", default=[], metavar="NAME", help="only these")
     parser.add_argument(
@@ -69,7 +79,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=0,
         metavar="N",
         help="draw comparison strips of N slices of each series, in the window [-160, 240] HU; "
-        "none with --matrix",
+        "not with --matrix",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -119,7 +129,13 @@ def run(args: argparse.Namespace) -> int:
     -------
     int
         0.
+
+    Raises
+    ------
+    ConfigError
+        When an option is given that the table has not, or nothing is left to measure.
     """
+    _refuse_ignored(args)
     if args.matrix:
         return _run_matrix(args)
     from ldct_clipdn.bench.experiment import RunSettings
@@ -146,6 +162,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse_ignored(args: argparse.Namespace) -> None:
+    from ldct_clipdn.errors import ConfigError
+
+    ignored = TABLE_OPTIONS if args.matrix else MATRIX_OPTIONS
+    for option in (f"--{name.replace('_', '-')}" for name in ignored if getattr(args, name)):
+        if args.matrix:
+            raise ConfigError(f"{option} does nothing with --matrix", remedy=f"Leave out {option}")
+        raise ConfigError(f"{option} does nothing without --matrix", remedy="Add --matrix")
+
+
 def _run_matrix(args: argparse.Namespace) -> int:
     from ldct_clipdn.bench.cases import find_cases
     from ldct_clipdn.bench.columns import INPUT_COLUMN, network_column, oracle_columns
@@ -157,10 +183,10 @@ def _run_matrix(args: argparse.Namespace) -> int:
     device = pick_device(args.device)
     networks = [network_column(one, device) for one in (*args.weights, "default")]
     limit = MOST_SLICES if args.limit is None else args.limit
-    found = find_cases(args.folders, args.dose or DOSES, limit, args.trained_on)
+    cases = _kept(args, find_cases(args.folders, args.dose or DOSES, limit, args.trained_on))
     with progress_bar(args, unit=" cells") as progress:
         ran = run_matrix(
-            [case for case in found if not (args.held_out and case.trained)],
+            cases,
             [INPUT_COLUMN, *oracle_columns(), *_chosen(args), *networks],
             args.out,
             judged=networks[-1].name,
@@ -175,6 +201,22 @@ def _run_matrix(args: argparse.Namespace) -> int:
     else:
         print(text)
     return 0
+
+
+def _kept(args: argparse.Namespace, cases: Sequence[Case]) -> list[Case]:
+    """Keep what --patient and --held-out leave."""
+    from ldct_clipdn.errors import ConfigError
+
+    if unknown := set(args.patient) - {case.patient for case in cases}:
+        raise ConfigError(
+            f"there is no patient {min(unknown)!r}", path=args.folders[0], remedy="Mend --patient"
+        )
+    return [
+        case
+        for case in cases
+        if (not args.patient or case.patient in args.patient)
+        and not (args.held_out and case.trained)
+    ]
 
 
 def _chosen(args: argparse.Namespace) -> list[Column]:

@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from ldct_clipdn.bench.truth_parts import PARTS
 from ldct_clipdn.cli.options import add_command, at_least, print_json
 
 __all__ = ["add_parser", "run"]
-
-PARTS: Final = ("phantom", "discs", "edges", "draws", "clean")
 
 DESCRIPTION: Final = """Where the truth is known: error to the truth of the phantom by two
 independent simulators; faint discs before and after, by model observers; transfer of edges; mean
