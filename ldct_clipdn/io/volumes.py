@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import zlib
 from collections.abc import Callable
@@ -34,8 +35,18 @@ NIFTI: Final = (".nii", ".nii.gz")
 DETACHED: Final = (".mhd", ".nhdr")
 """Headers whose pixels lie in a file of their own."""
 
-NAMED_PIXELS: Final = re.compile(rb"^(?:ElementDataFile *=|data ?file:)(.*)$", re.M | re.I)
+NAMED_PIXELS: Final = re.compile(
+    rb"(?:ElementDataFile[^=:]*[=:]|data ?file:)[\s\0=:]*(?=([^\n]*))", re.I
+)
+"""ITK takes the key after any blanks and before `:` too; so whatever may name pixels is one."""
+
 HEADER_BYTES: Final = 2**16
+NRRD_END: Final = re.compile(rb"\n\r?\n|\r\r")
+META_END: Final = re.compile(
+    rb"^\w+[ \t]*[=:][^\n]*\S[^\n]*\n+[ \t]*ElementDataFile[ \t]*[=:][ \t]*(?i:LOCAL)[ \t\r]*$",
+    re.M,
+)
+ATTACHED: Final = "LOCAL"
 
 MAX_VOXELS: Final = 2**31
 """No CT volume has more; a header that says so must not make us allocate them."""
@@ -91,18 +102,17 @@ def data_files(path: Path) -> tuple[Path, ...]:
     Returns
     -------
     tuple of Path
-        The file, and the one that a detached header names; where it names none that is there
-        (a list or pattern of files), those of the same stem beside it that are no volumes.
+        The file, and those that its header names; where a detached header names none that is there
+        (a pattern of files), those of the same stem beside it that are no volumes.
     """
     stem, suffix = stem_and_suffix(path)
-    if suffix not in DETACHED:
+    if suffix in NIFTI:
         return (path,)
-    with path.open("rb") as file:
-        named = NAMED_PIXELS.search(file.read(HEADER_BYTES))
-    if named:
-        pixels = path.parent / named[1].strip().decode("utf-8", "surrogateescape")
-        if pixels.is_file():
-            return (path, pixels)
+    names = dict.fromkeys(_pixel_names(_header(path)[0]))
+    named = [path.parent / one for one in names if one.upper() != ATTACHED]
+    pixels = [one for one in named if os.path.isfile(one)]  # noqa: PTH113 raises on no name
+    if pixels or suffix not in DETACHED:
+        return (path, *pixels)
     others = (one for one in path.parent.iterdir() if one.name.startswith(f"{stem}."))
     return (path, *sorted(one for one in others if not is_volume(one)))
 
@@ -190,21 +200,40 @@ def _open_itk(path: Path) -> Volume:
 
 
 def _check_names(path: Path) -> None:
-    """Refuse a header whose pixels are some other file of this machine."""
-    with path.open("rb") as file:
-        header = file.read(HEADER_BYTES)
-    named = NAMED_PIXELS.search(header.partition(b"\n\n")[0])
-    if not named:
-        return
-    listed = header[named.end() :].splitlines() if named[1].strip()[:4] == b"LIST" else []
-    for name in (named[1], *listed):
-        one = PurePosixPath(name.strip().decode("latin-1").replace("\\", "/"))
+    """Refuse a header whose pixels are, or may be, some other file of this machine."""
+    header, is_whole = _header(path)
+    if not is_whole:
+        raise ReadError(
+            "no readable volume: its header does not end within 64 KiB",
+            path=path,
+            remedy="Write it again as one .nrrd or .mha file",
+        )
+    for name in _pixel_names(header):
+        one = PurePosixPath(name.replace("\\", "/"))
         if one.is_absolute() or ".." in one.parts:
             raise ReadError(
                 f"its pixels lie outside its folder ({one})",
                 path=path,
                 remedy="Put them beside the header",
             )
+
+
+def _header(path: Path) -> tuple[bytes, bool]:
+    """Read an ITK file's header, and say whether it is all there is: pixels may follow it."""
+    with path.open("rb") as file:
+        start = file.read(HEADER_BYTES)
+        is_whole = not file.read(1)
+    end = (NRRD_END if start.startswith(b"NRRD") else META_END).search(start)
+    return (start[: end.end()], True) if end else (start, is_whole)
+
+
+def _pixel_names(header: bytes) -> list[str]:
+    """List what a header may name as its pixels: files, `LOCAL`, or `LIST` and what follows."""
+    names: list[bytes] = []
+    for found in NAMED_PIXELS.finditer(header):
+        is_list = found[1].startswith(b"LIST")
+        names += [found[1], *(header[found.end(1) :].splitlines() if is_list else ())]
+    return [one.strip().decode("utf-8", "surrogateescape") for one in names if one.strip()]
 
 
 def _itk() -> Any:

@@ -424,6 +424,16 @@ def test_real_nifti_headers_are_kept(data: Path, tmp_path: Path, name: str) -> N
         ("v.mha", "ElementDataFile = ..\\\\secret.raw"),
         ("v.nhdr", "data file: /etc/passwd"),
         ("v.nrrd", "data file: ../secret.raw"),
+        ("v.nrrd", "DATAFILE:../secret.raw"),
+        ("v.nhdr", "content: x\rdata file: ../secret.raw"),
+        ("v.mhd", "ElementDataFile\t= ../secret.raw"),
+        ("v.mhd", " \v\f ElementDataFile = ../secret.raw"),
+        ("v.mha", "ElementDataFile : ../secret.raw"),
+        ("v.mhd", "ElementDataFile = = /etc/passwd"),
+        ("v.mhd", "ElementDataFile\n= ../secret.raw"),
+        ("v.mhd", "ElementDataFile\0 = ../secret.raw"),
+        ("v.mha", "Comment = a\n\nElementDataFile = ../secret.raw"),
+        ("v.mha", "Comment = ElementDataFile = LOCAL\nElementDataFile = ../secret.raw"),
     ],
 )
 def test_pixels_elsewhere_on_the_machine_are_never_read(
@@ -438,3 +448,54 @@ def test_pixels_elsewhere_on_the_machine_are_never_read(
     (tmp_path / "in" / name).write_text(header)
     with pytest.raises(ReadError, match="its pixels lie outside its folder"):
         open_volume(tmp_path / "in" / name)
+
+
+@pytest.mark.parametrize("suffix", [".mhd", ".mha", ".nhdr", ".nrrd"])
+def test_a_name_behind_a_long_comment_is_not_overlooked(tmp_path: Path, suffix: str) -> None:
+    """Whatever ITK would read there, a header whose end is not seen is not trusted."""
+    header_suffix = ".mhd" if "mh" in suffix else ".nhdr"
+    write(tmp_path / f"v{header_suffix}", a_volume())
+    lines = (tmp_path / f"v{header_suffix}").read_text().splitlines()
+    comment = "\n" * 70_000 if "mh" in suffix else "\n".join(["#" + "c" * 70] * 1000)
+    (tmp_path / f"long{suffix}").write_text("\n".join([*lines[:-1], comment, lines[-1], ""]))
+    assert SimpleITK.ReadImage(str(tmp_path / f"long{suffix}")).GetSize() == (5, 4, 3)
+    with pytest.raises(ReadError, match="its header does not end within 64 KiB"):
+        open_volume(tmp_path / f"long{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_an_attached_volume_may_be_long(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / f"v{suffix}", a_volume(20, 64, 64))
+    assert (tmp_path / f"v{suffix}").stat().st_size > 2**17
+    assert np.array_equal(open_volume(tmp_path / f"v{suffix}").frame(19), a_volume(20, 64, 64)[19])
+    assert data_files(tmp_path / f"v{suffix}") == (tmp_path / f"v{suffix}",)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "pixels"),
+    [
+        ("v.mhd", "ElementDataFile = ", " ElementDataFile\t: ", ["other.bin"]),
+        ("v.mha", "", "", ["other.bin"]),
+        ("v.nhdr", "data file: ", "datafile:", ["other.bin"]),
+        ("v.nrrd", "", "", ["other.bin"]),
+        ("v.mhd", "other.bin", "LIST\na.bin\nb.bin", ["a.bin", "b.bin"]),
+    ],
+)
+def test_the_pixels_count_however_they_are_named(
+    tmp_path: Path, name: str, old: str, new: str, pixels: list[str]
+) -> None:
+    suffix = ".mhd" if "mh" in name else ".nhdr"
+    write(tmp_path / f"v{suffix}", a_volume())
+    for one in ("other.bin", "a.bin", "b.bin"):
+        (tmp_path / one).write_bytes(a_volume().tobytes())
+    header = (tmp_path / f"v{suffix}").read_text()
+    header = header.replace("v.raw.gz", "other.bin").replace("v.raw", "other.bin")
+    (tmp_path / name).write_text(header.replace(old, new) if old else header)
+    assert data_files(tmp_path / name) == (tmp_path / name, *(tmp_path / one for one in pixels))
+
+
+def test_a_pixel_file_that_cannot_exist_is_one_plain_error(tmp_path: Path) -> None:
+    write(tmp_path / "v.mhd", a_volume())
+    header = (tmp_path / "v.mhd").read_text().replace("v.raw", "a" * 300)
+    (tmp_path / "v.mhd").write_text(header)
+    assert data_files(tmp_path / "v.mhd") == (tmp_path / "v.mhd", tmp_path / "v.raw")
