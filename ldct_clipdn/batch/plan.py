@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.batch.manifest import relative_name, write_json
+from ldct_clipdn.core.printable import printable
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.io.attributes import number, text
 from ldct_clipdn.io.dicom_write import clear_unfinished
@@ -152,7 +153,7 @@ def plan_run(found: Found) -> Plan:
     scans = sorted(found.scans, key=lambda scan: (scan.source_uid, scan.split_key))
     for scan in scans:
         for note in scan.notes:
-            logger.info("%s", "".join(filter(str.isprintable, f"series {scan.source_uid}: {note}")))
+            logger.info("%s", printable(f"series {scan.source_uid}: {note}"))
     used: dict[str, set[int]] = defaultdict(set)
     for scan in scans:
         used[_study(scan)].add(_source_number(scan))
@@ -175,7 +176,13 @@ def check_folders(source: Path, target: Path) -> None:
     ConfigError
         When the source does not exist, or the target is it, lies in it, or cannot be made.
     """
-    if not source.exists():
+    try:
+        is_there = source.exists()
+    except OSError as error:  # a name that is too long, a folder that must not be searched
+        raise ConfigError(
+            f"it cannot be read: {error.strerror or error}", path=source, remedy="Check the name"
+        ) from error
+    if not is_there:
         raise ConfigError("there is no such file or folder", path=source, remedy="Check the name")
     inner, outer = target.resolve(), source.resolve()
     if inner == outer or outer in inner.parents:
@@ -184,11 +191,18 @@ def check_folders(source: Path, target: Path) -> None:
             path=target,
             remedy="Give an output folder elsewhere",
         )
-    there = next(one for one in (inner, *inner.parents) if one.exists())
+    try:
+        _check_writable(inner)
+    except OSError as error:
+        raise _unusable(target, error) from error
+
+
+def _check_writable(target: Path) -> None:
+    there = next(one for one in (target, *target.parents) if one.exists())
     if not there.is_dir():
-        raise _unusable(target, NotADirectoryError(ENOTDIR, strerror(ENOTDIR)))
+        raise NotADirectoryError(ENOTDIR, strerror(ENOTDIR))
     if not access(there, W_OK | X_OK):
-        raise _unusable(target, PermissionError(EACCES, strerror(EACCES)))
+        raise PermissionError(EACCES, strerror(EACCES))
 
 
 def _unusable(target: Path, error: OSError) -> ConfigError:

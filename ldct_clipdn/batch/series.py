@@ -118,8 +118,9 @@ def denoise_series(job: Job, setting: Setting, report: Callable[[int], None]) ->
         `partial` where images could not be read, `failed` where nothing was written.
     """
     start = perf_counter()
-    readable = _read_through(job, setting)
+    readable = _Readable(job.scan, {}, {})
     try:
+        readable = _read_through(job, setting)
         done = _denoise(job, readable, setting, report)
     except Exception as error:  # what goes wrong with one series stops no other
         level, reason = explain_failure(error)

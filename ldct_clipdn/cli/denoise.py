@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.core.printable import printable
 from ldct_clipdn.errors import BackendError, ConfigError, WeightsError, WriteError
 
 if TYPE_CHECKING:
@@ -253,13 +254,13 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
     for one in plan["series"]:
         print(
             f"{_short(one['source_uid']):<14}{one['number']:>7}{one['slices']:>7}  {'denoised':<10}"
-            + _plain(f"{one['description'] or '-'} ({one['kernel'] or 'no kernel named'})")
+            + printable(f"{one['description'] or '-'} ({one['kernel'] or 'no kernel named'})")
         )
         for note in one["notes"]:
-            print(f"{'':<14}{_plain(note)}")
+            print(f"{'':<14}{printable(note)}")
     for one in plan["volumes"]:
         slices = f"{one['slices']} slice{'s' if one['slices'] > 1 else ''}"
-        print(_plain(f"volume {one['path']}, {slices}, to be {one['result']}"))
+        print(printable(f"volume {one['path']}, {slices}, to be {one['result']}"))
     for outcome in ("failed", "skipped"):
         files = ((u["reason"], u["path"]) for u in plan["unused"] if u["outcome"] == outcome)
         for line in _reasons(files):
@@ -328,7 +329,7 @@ def _print_summary(manifest: Manifest, target: Path) -> None:
 
 def _short(uid: str) -> str:
     """Keep the end of a UID, which is where UIDs of one study differ."""
-    return _plain(uid if len(uid) <= 12 else f"..{uid[-10:]}")
+    return printable(uid if len(uid) <= 12 else f"..{uid[-10:]}")
 
 
 def _reasons(files: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -339,9 +340,4 @@ def _reasons(files: Iterable[tuple[str, str]]) -> Iterator[str]:
     for reason, paths in sorted(names.items()):
         more = ", ..." if len(paths) > NAMES_SHOWN else ""
         count = f"{len(paths)} file{'s' if len(paths) > 1 else ''}"
-        yield _plain(f"{count}: {reason} ({', '.join(paths[:NAMES_SHOWN])}{more})")
-
-
-def _plain(words: str) -> str:
-    """Keep names and headers from breaking lines, or telling the terminal what to do."""
-    return "".join(one if one.isprintable() else "?" for one in words)
+        yield printable(f"{count}: {reason} ({', '.join(paths[:NAMES_SHOWN])}{more})")

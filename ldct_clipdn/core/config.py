@@ -15,6 +15,7 @@ EncoderTraining = Literal["frozen", "finetune", "scratch"]
 Start = Literal["random", "identity"]
 
 RANDOM_ENCODER: Final = "random"
+FINE_TUNED: Final = ", fine-tuned"
 FROM_SCRATCH: Final = "trained from scratch, no CLIP"
 
 
@@ -129,8 +130,9 @@ class DenoiserConfig:
         """
         if self.encoder_training == "scratch":
             return FROM_SCRATCH
-        trained = ", fine-tuned" if self.encoder_training == "finetune" else ""
-        return self.encoder_source + trained
+        if self.encoder_training == "finetune":
+            return self.encoder_source.removesuffix(FINE_TUNED) + FINE_TUNED
+        return self.encoder_source
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as numbers and strings.

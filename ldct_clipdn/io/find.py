@@ -103,8 +103,7 @@ def _look_at(path: Path, admit: Set[str]) -> Instance | Unused:
     verdict = judge(header, admit)
     if verdict is None:
         return Instance(path, header)
-    uid = text(header, "SeriesInstanceUID")
-    return Unused(path, verdict.outcome, verdict.reason, uid, header)
+    return _unused(Instance(path, header), verdict.outcome, verdict.reason)
 
 
 def _what_else(path: Path, start: bytes) -> str:
@@ -140,7 +139,8 @@ def _without_duplicates(
 
 def _unused(one: Instance, outcome: Literal["skipped", "failed"], reason: str) -> Unused:
     header = one.header if one.whole is None else one.whole
-    return Unused(one.path, outcome, reason, text(header, "SeriesInstanceUID"), header)
+    kept = header if outcome == "failed" else None  # one that was skipped may be large
+    return Unused(one.path, outcome, reason, text(header, "SeriesInstanceUID"), kept)
 
 
 def _name(path: Path, source: Path) -> str:

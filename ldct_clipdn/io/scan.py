@@ -159,7 +159,7 @@ class Unused:
     series_uid
         SeriesInstanceUID; empty where the file has none.
     header
-        Its header; None where it could not be read.
+        Header of what failed; None where it could not be read, or was skipped.
     """
 
     path: Path

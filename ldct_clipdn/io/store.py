@@ -43,12 +43,14 @@ def store(ds: Dataset, path: Path, output: OutputOptions) -> None:
     OSError
         When the disk is full, or the like.
     WriteError
-        When the matrix is too small for JPEG 2000; without a path.
+        When the matrix is too small for JPEG 2000.
     """
     syntax, encoder = COMPRESSIONS[output.compression]
     if syntax == JPEG2000Lossless and min(ds.Rows, ds.Columns) < SMALLEST_JPEG2000:
         raise WriteError(
-            f"{ds.Rows} x {ds.Columns} pixels are too few for JPEG 2000: give another compression"
+            f"{ds.Rows} x {ds.Columns} pixels are too few for JPEG 2000",
+            path=path,
+            remedy="Give another compression",
         )
     if syntax.is_compressed:
         ds.compress(syntax, encoding_plugin=encoder, generate_instance_uid=False)
@@ -90,11 +92,13 @@ def explained(path: Path) -> Iterator[None]:
     OSError
         As it comes.
     WriteError
-        For whatever pydicom and its encoders raise.
+        For whatever pydicom and its encoders raise; one that was raised on purpose keeps its words.
     """
     try:
         yield
-    except (WriteError, RuntimeError, *VALUE_ERRORS) as error:
+    except WriteError as error:
+        raise WriteError(error.reason, path=path, remedy=error.remedy) from error
+    except (RuntimeError, *VALUE_ERRORS) as error:
         if _is_of_the_system(error):
             raise
         words = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
+import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import numpy as np
 import pydicom
@@ -17,12 +19,13 @@ import pytest
 from builders import make_enhanced, make_series
 from filelock import FileLock
 
-from ldct_clipdn.batch import hold
-from ldct_clipdn.batch.plan import RUN_FILE
+from ldct_clipdn.batch import hold, series
+from ldct_clipdn.batch.plan import RUN_FILE, check_folders
 from ldct_clipdn.batch.run import RunOptions, denoise_study
 from ldct_clipdn.errors import ConfigError, WriteError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
 from ldct_clipdn.io import dicom_write, store
+from ldct_clipdn.io.scan import Instance
 
 IDENTITY = RunOptions(backend="identity")
 ROOT = Path(__file__).parents[2]
@@ -270,3 +273,56 @@ def test_a_disk_too_full_for_the_manifest(
     with pytest.raises(WriteError, match="output folder cannot be written: No space left"):
         denoise_study(source, tmp_path / "out", IDENTITY)
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x"), AssertionError("x"), zlib.error("x")])
+def test_a_bug_in_reading_through_one_series_stops_no_other(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(instance: Instance, *others: object) -> None:
+        if instance.path.parent.name == "a":
+            raise error
+
+    monkeypatch.setattr(series, "rehearse", fail)
+    manifest = denoise_study(source, tmp_path / "out", IDENTITY)
+    assert [one.status for one in manifest.series] == ["failed", "denoised"]
+    failed = [one for one in manifest.inputs if one.outcome == "failed"]
+    assert [one.path.split("/")[0] for one in failed] == ["a"] * 3
+    reason = f"an error in ldct_clipdn itself: {type(error).__name__}: x"
+    assert {one.reason for one in failed} == {reason}
+
+
+LONG: Final = "a" * 300
+
+
+@pytest.mark.parametrize(
+    ("given", "target", "reason"),
+    [
+        (LONG, "out", "it cannot be read: File name too long"),
+        ("in", LONG, "the output folder cannot be used: File name too long"),
+        ("in", f"{LONG}/out", "the output folder cannot be used: File name too long"),
+    ],
+)
+def test_impossible_names_are_plain_errors(
+    source: Path, tmp_path: Path, given: str, target: str, reason: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_folders(tmp_path / given, tmp_path / target)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(("name", "reason"), [("in", "it cannot be read"), ("out", "the output")])
+def test_folders_that_must_not_be_searched_are_plain_errors(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+) -> None:
+    """Root may search any folder, so the system's answer is made up."""
+    look = Path.stat
+
+    def refuse(self: Path, **options: bool) -> os.stat_result:
+        if self.name == name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return look(self, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(ConfigError, match=f"{reason}.*: Permission denied"):
+        check_folders(source, tmp_path / "out")

@@ -145,3 +145,13 @@ def test_export_keeps_what_it_goes_on_from(weights: Path, tmp_path: Path) -> Non
     save_denoiser(model, tmp_path / "a.safetensors")
     export_denoiser(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
     assert load_denoiser(tmp_path / "b.safetensors").config == model.config
+
+
+def test_continuing_twice_names_fine_tuning_once(tmp_path: Path) -> None:
+    options = {**SCRATCH, "encoder_training": "finetune"}
+    model = build_denoiser(**options)
+    for place in range(3):
+        save_denoiser(model, tmp_path / f"{place}.safetensors")
+        model = build_denoiser(**options, continue_from=tmp_path / f"{place}.safetensors")
+        assert model.config.encoder_source == "random, fine-tuned"
+        assert model.config.encoder_origin == "random, fine-tuned"

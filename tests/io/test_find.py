@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import logging
 import os
 import random
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from deriving import Workshop
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
 
+from ldct_clipdn.batch.plan import plan_run
 from ldct_clipdn.batch.run import plan_study
 from ldct_clipdn.errors import ConfigError, ReadError
 from ldct_clipdn.io.accept import ADMISSIBLE
@@ -419,3 +422,26 @@ def test_two_images_under_one_uid_are_named_in_full(tmp_path: Path) -> None:
     one, other = find_series(tmp_path / "a").unused
     assert one.reason == other.reason
     assert one.reason.startswith("x/IM0000.dcm and y/IM0000.dcm bear the same SOPInstanceUID")
+
+
+def test_headers_are_kept_of_what_failed_alone(tmp_path: Path) -> None:
+    """A run holds its plan to the end, and an RTSTRUCT's header may have 30 MB."""
+    paths = make_series(tmp_path, slices=4)
+    edit(paths[0], Modality="RTSTRUCT")
+    edit(paths[1], RescaleSlope="0")
+    (tmp_path / "copy.dcm").write_bytes(paths[2].read_bytes())
+    kept = {one.outcome: [] for one in find_series(tmp_path).unused}
+    for one in find_series(tmp_path).unused:
+        kept[one.outcome].append(one.header is not None)
+    assert kept == {"skipped": [False, False], "failed": [True]}
+
+
+def test_notes_are_logged_as_the_terminal_shows_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_series(tmp_path)
+    (scan,) = find_series(tmp_path)
+    with caplog.at_level(logging.INFO):
+        plan_run(Found((replace(scan, notes=("kernel B\x1b[2J\n30",)),), ()))
+    (record,) = caplog.records
+    assert record.getMessage() == f"series {scan.source_uid}: kernel B?[2J?30"

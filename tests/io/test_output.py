@@ -108,8 +108,11 @@ def test_jpeg_2000_of_a_small_matrix_is_refused_in_plain_words(
     if size == (32, 32):
         assert len(workshop.derive(scan, recipe=recipe)) == 1
         return
-    with pytest.raises(WriteError, match=f"{size[0]} x {size[1]} pixels are too few for JPEG 2000"):
+    with pytest.raises(WriteError) as caught:
         workshop.derive(scan, recipe=recipe)
+    assert caught.value.reason == f"{size[0]} x {size[1]} pixels are too few for JPEG 2000"
+    assert caught.value.remedy == "Give another compression"
+    assert caught.value.path == scan.instances[0].path
 
 
 def test_primary_by_option(workshop: Workshop) -> None:
