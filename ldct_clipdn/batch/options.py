@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
+from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.ct.strength import parse_strength
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
@@ -41,14 +42,17 @@ class RunOptions:
         `float32`, or `bfloat16` or `float16` where the device computes with it.
     batch_size
         Slices that are computed at once; `auto` is 1 on a CPU and 4 on CUDA.
+    window
+        Lowest and highest HU that the network sees, as 0 and 1: the range that the weights were
+        trained with, where it was not the published one. What lies outside comes back unchanged.
     series
         Which series are denoised, as `batch.select.parse_filters` reads it; none is all.
 
     Raises
     ------
     ConfigError
-        When the strength is none, a target is given without `auto` or is not above 0, or the batch
-        size is none.
+        When the strength is none, a target is given without `auto` or is not above 0, the window is
+        empty, or the batch size is none.
     """
 
     weights: str | Path = "default"
@@ -61,6 +65,7 @@ class RunOptions:
     target_noise: float | None = None
     precision: str = "float32"
     batch_size: int | str = "auto"
+    window: tuple[float, float] = (HURange.low, HURange.high)
     series: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -74,6 +79,7 @@ class RunOptions:
                 f"no noise of {self.target_noise} HU can be aimed at",
                 remedy="Give --target-noise in HU, above 0",
             )
+        HURange(*self.window)  # raises where it is none
         size = str(self.batch_size)
         if size != "auto" and not (size.isdecimal() and int(size) > 0):
             raise ConfigError(

@@ -22,7 +22,6 @@ from ldct_clipdn.batch.select import select_series
 from ldct_clipdn.batch.series import Outcome, Setting, denoise_series
 from ldct_clipdn.batch.volume import denoise_volume, plan_volumes
 from ldct_clipdn.batch.watch import Watched
-from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.ct.strength import parse_strength
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
@@ -200,8 +199,8 @@ def _recipe(engine: Backend, options: RunOptions) -> Recipe:
         backend=engine.name,
         backend_version=engine.version,
         device_class=engine.device_class,
-        hu_low=HURange().low,
-        hu_high=HURange().high,
+        hu_low=options.window[0],
+        hu_high=options.window[1],
         output=options.output,
         batch=_batch(engine, options),
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.batch.kept import keep_quality, kept_quality, kept_strengths, limited_before
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name
-from ldct_clipdn.batch.stream import denoised
+from ldct_clipdn.batch.stream import denoised, seen_range
 from ldct_clipdn.batch.trial import try_strength
 from ldct_clipdn.batch.watch import Watched, watch_scan, written_hu
 from ldct_clipdn.core.whole_file import system_words
@@ -230,6 +230,7 @@ def _series_recipe(scan: Scan, setting: Setting) -> Recipe:
         lambda place: read_slice(scan.instances[place]).hu,
         setting.engine,
         setting.target_noise,
+        seen_range(setting.recipe),
     )
     return replace(setting.recipe, strength=strength)
 

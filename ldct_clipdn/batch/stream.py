@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from ldct_clipdn.batch.ahead import ahead
+from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.ct.residual import limit_change
 from ldct_clipdn.errors import ReadError
 from ldct_clipdn.inference.denoise import denoise_slices
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ldct_clipdn.io.scan import Instance, Kept, Scan, Slice
     from ldct_clipdn.io.uids import Recipe
 
-__all__ = ["Step", "denoised", "limited_slices"]
+__all__ = ["Step", "denoised", "limited_slices", "seen_range"]
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ def denoised(
 
 
 def limited_slices(
-    hu: list[NDArray[np.float32]], engine: Backend, strength: float
+    hu: list[NDArray[np.float32]], engine: Backend, recipe: Recipe
 ) -> list[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Denoise slices as one batch, and limit the change of each.
 
@@ -72,16 +73,34 @@ def limited_slices(
         Slices, float32 [H, W] in HU, padding as air.
     engine
         The network.
-    strength
-        Share of the network's change.
+    recipe
+        With the HU that the network sees, and the strength.
 
     Returns
     -------
     list of tuple
         For each slice its new HU, and where its change was limited.
     """
-    new = denoise_slices(np.stack(hu), engine, strength=strength)
+    new = denoise_slices(
+        np.stack(hu), engine, hu_range=seen_range(recipe), strength=recipe.strength
+    )
     return [limit_change(before, after) for before, after in zip(hu, new, strict=True)]
+
+
+def seen_range(recipe: Recipe) -> HURange:
+    """Give the HU that the network sees.
+
+    Parameters
+    ----------
+    recipe
+        Of the run.
+
+    Returns
+    -------
+    HURange
+        Its lowest and highest.
+    """
+    return HURange(recipe.hu_low, recipe.hu_high)
 
 
 def _read(scan: Scan) -> Generator[tuple[Instance, Slice], None, None]:
@@ -105,7 +124,7 @@ def _compute(
         kept = [writer.kept(instance, before) for instance, before in block]
         hu = [before.hu for _, before in block]
         # what is kept has been denoised: it is not done again unless its block is
-        new = None if all(kept) else limited_slices(hu, engine, recipe.strength)
+        new = None if all(kept) else limited_slices(hu, engine, recipe)
         for index, (instance, before) in enumerate(block):
             after, limited = (before.hu, None) if new is None else new[index]
             count = 0 if limited is None else int((limited & ~before.padding).sum())

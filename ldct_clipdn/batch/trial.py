@@ -18,6 +18,7 @@ from ldct_clipdn.inference.denoise import denoise_slices
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ldct_clipdn.ct.hu import HURange
     from ldct_clipdn.inference.backends import Backend
 
 __all__ = ["try_strength"]
@@ -27,7 +28,11 @@ TRIED: Final = 12
 
 
 def try_strength(
-    slices: int, read: Callable[[int], NDArray[np.float32]], engine: Backend, target_hu: float
+    slices: int,
+    read: Callable[[int], NDArray[np.float32]],
+    engine: Backend,
+    target_hu: float,
+    hu_range: HURange | None = None,
 ) -> float:
     """Choose the strength of a series by what the network leaves on a few of its slices.
 
@@ -44,6 +49,8 @@ def try_strength(
         The network; is not called where the series is at the target already.
     target_hu
         Noise that is to be left, in HU.
+    hu_range
+        What the network sees as 0 to 1; None is the published range.
 
     Returns
     -------
@@ -60,7 +67,7 @@ def try_strength(
     levels = [meter.add(read(place)) for place in places]
     legible = [place for place, level in zip(places, levels, strict=True) if math.isfinite(level)]
     tried = _evenly(legible) if legible else list(places)
-    return auto_strength(_Trial(meter.level, tried, read, engine).noise, target_hu)
+    return auto_strength(_Trial(meter.level, tried, read, engine, hu_range).noise, target_hu)
 
 
 def _evenly(places: list[int]) -> list[int]:
@@ -77,11 +84,13 @@ class _Trial:
         places: list[int],
         read: Callable[[int], NDArray[np.float32]],
         engine: Backend,
+        hu_range: HURange | None,
     ) -> None:
         self._level = level
         self._places = places
         self._read = read
         self._engine = engine
+        self._range = hu_range
 
     def noise(self, strength: float) -> float:
         """Read the noise of the series in HU that a strength leaves; NaN where there is none."""
@@ -104,4 +113,8 @@ class _Trial:
     def _slices(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Slices before, and the network's change of each."""
         before = [self._read(place) for place in self._places]
-        return [(one, denoise_slices(one[None], self._engine)[0] - one) for one in before]
+        return [(one, self._denoised(one) - one) for one in before]
+
+    def _denoised(self, hu: NDArray[np.float32]) -> NDArray[np.float32]:
+        new: NDArray[np.float32] = denoise_slices(hu[None], self._engine, hu_range=self._range)[0]
+        return new

@@ -20,7 +20,7 @@ from ldct_clipdn.batch.ahead import ahead
 from ldct_clipdn.batch.kept import chosen_strength, limited_before
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name, write_json
 from ldct_clipdn.batch.series import Outcome, Setting, explain_failure
-from ldct_clipdn.batch.stream import limited_slices
+from ldct_clipdn.batch.stream import limited_slices, seen_range
 from ldct_clipdn.batch.trial import try_strength
 from ldct_clipdn.batch.watch import SeriesWatch, Watched
 from ldct_clipdn.ct.flags import Expected
@@ -267,7 +267,7 @@ def _compute(volume: Volume, engine: Backend, recipe: Recipe) -> Generator[_Plan
         last = min(first + recipe.batch, volume.shape[0])
         read = [volume.frame(index) for index in range(first, last)]
         before = [_as_air(one) for one in read]
-        new = limited_slices(before, engine, recipe.strength)
+        new = limited_slices(before, engine, recipe)
         for one, raw, (after, limited) in zip(before, read, new, strict=True):
             yield _Plane(one, after, int(limited.sum()), raw)
 
@@ -306,6 +306,7 @@ def _volume_recipe(volume: Volume, setting: Setting) -> Recipe:
         lambda place: _as_air(volume.frame(place)),
         setting.engine,
         setting.target_noise,
+        seen_range(setting.recipe),
     )
     return replace(setting.recipe, strength=strength)
 

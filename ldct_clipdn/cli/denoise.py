@@ -111,6 +111,15 @@ def _add_compute_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="slices computed at once; auto: 1 on a CPU, 4 on CUDA",
     )
+    parser.add_argument(
+        "--window",
+        type=_window,
+        default="-1024,3072",
+        metavar="LOW,HIGH",
+        help="HU that the network sees as 0 and 1, for weights that were trained with another "
+        "range, as --window=-160,240; what lies outside comes back unchanged "
+        "(default: %(default)s)",
+    )
 
 
 def _add_format_options(parser: argparse.ArgumentParser) -> None:
@@ -231,8 +240,20 @@ def _options(args: argparse.Namespace) -> RunOptions:
         target_noise=args.target_noise,
         precision=args.precision,
         batch_size=args.batch_size,
+        window=args.window,
         series=tuple(args.series),
     )
+
+
+def _window(text: str) -> tuple[float, float]:
+    """Read two numbers, the lower first."""
+    try:
+        low, high = (float(one) for one in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no window: give two numbers, such as --window=-1024,3072"
+        ) from None
+    return low, high
 
 
 def _show_plan(args: argparse.Namespace, options: RunOptions) -> int:

@@ -21,9 +21,12 @@ from ldct_clipdn.batch.manifest import Manifest
 from ldct_clipdn.batch.run import RunOptions, denoise_study
 from ldct_clipdn.core.denoiser import build_denoiser
 from ldct_clipdn.core.weights import save_denoiser
+from ldct_clipdn.ct.hu import HURange
+from ldct_clipdn.ct.residual import limit_change
 from ldct_clipdn.errors import BackendError, ConfigError, WeightsError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
-from ldct_clipdn.inference.denoise import denoise_hu
+from ldct_clipdn.inference.denoise import denoise_hu, denoise_slices
+from ldct_clipdn.inference.engine import open_engine
 from ldct_clipdn.io.dicom_read import read_header, read_slice
 from ldct_clipdn.io.scan import Instance
 
@@ -96,6 +99,25 @@ def test_pixels_are_those_of_denoise_hu(source: Path, weights: Path, tmp_path: P
         after = read_slice(Instance(Path(derived[number].filename), derived[number])).hu
         np.testing.assert_allclose(after, expected.clip(-1024, 3071), atol=0.5001)
         assert np.abs(after - before.hu).max() > 10  # and it did something
+
+
+def test_window_is_what_the_network_sees(source: Path, weights: Path, tmp_path: Path) -> None:
+    low, high = -160.0, 240.0
+    window = RunOptions(weights, window=(low, high))
+    (record,) = denoise_study(source / "a", tmp_path / "out", window).series
+    (published,) = denoise_study(source / "a", tmp_path / "whole", RunOptions(weights)).series
+    assert record.derived_uid != published.derived_uid
+    derived, engine = by_number(tmp_path / "out" / record.derived_uid), open_engine(weights)
+    for path in (source / "a").iterdir():
+        before = read_slice(Instance(path, read_header(path))).hu
+        seen = denoise_slices(before[None], engine, hu_range=HURange(low, high))[0]
+        number = pydicom.dcmread(path).InstanceNumber
+        after = read_slice(Instance(Path(derived[number].filename), derived[number])).hu
+        np.testing.assert_allclose(after, limit_change(before, seen)[0], atol=0.5001)
+        assert np.abs(after - before).max() > 1
+        far = (before < low - 100) | (before > high + 200)
+        assert far.any()
+        np.testing.assert_array_equal(after[far], before[far])
 
 
 @pytest.mark.parametrize("options", [IDENTITY, RunOptions(strength=0)], ids=["identity", "zero"])
@@ -261,6 +283,8 @@ def test_nothing_to_denoise_is_said_and_written(tmp_path: Path) -> None:
 def test_bad_settings_are_known_before_anything_is_written(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="strength"):
         RunOptions(strength=-0.1)
+    with pytest.raises(ConfigError, match="HU range"):
+        RunOptions(window=(240.0, -160.0))
     with pytest.raises(ConfigError, match="no such file"):
         denoise_study(tmp_path / "none", tmp_path / "out", IDENTITY)
     with pytest.raises(ConfigError, match="lies in the input"):
