@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -169,7 +168,7 @@ def interrupt_after(iteration: int, patch: pytest.MonkeyPatch) -> None:
 
     def watching_and_interrupting(self: Interruption, trainer: Engine) -> Any:
         trainer.add_event_handler(
-            Events.ITERATION_STARTED(once=iteration), lambda: os.kill(os.getpid(), signal.SIGINT)
+            Events.ITERATION_STARTED(once=iteration), lambda: signal.raise_signal(signal.SIGINT)
         )
         return watching(self, trainer)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 
@@ -30,7 +29,7 @@ def make_trainer() -> SupervisedTrainer:
 
 
 def send(kind: signal.Signals) -> Callable[[], None]:
-    return lambda: os.kill(os.getpid(), kind)
+    return lambda: signal.raise_signal(kind)
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
