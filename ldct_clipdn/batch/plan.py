@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.batch.manifest import relative_name, write_json
-from ldct_clipdn.core.printable import printable
+from ldct_clipdn.core.words import printable
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.io.attributes import number, text
 from ldct_clipdn.io.dicom_write import clear_unfinished

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ldct_clipdn.bench.peers import build_peer, count_parameters
 from ldct_clipdn.bench.published import SOURCE, published_efficiency
+from ldct_clipdn.bench.results import markdown_table
 from ldct_clipdn.core.denoiser import build_denoiser
 
 __all__ = ["Efficiency", "efficiency_table", "known_networks", "measure_efficiency"]
@@ -147,7 +148,7 @@ def efficiency_table(
         The table, then where it was measured and what the paper's columns are.
     """
     printed = published_efficiency()
-    lines = [_HEADER, ("---",) * len(_HEADER)]
+    lines: list[tuple[str, ...]] = [_HEADER]
     for row in rows:
         beside = printed.get(row.network)
         lines.append(
@@ -163,7 +164,7 @@ def efficiency_table(
                 )),
             )
         )  # fmt: skip
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = markdown_table(lines)
     return (
         f"# Efficiency (Table 6), one image of 3 x {side} x {side}\n\n{table}\n\n"
         f"Measured on: {device}, torch {torch.__version__}; median of {repeats} runs after "

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ldct_clipdn.bench.published import SOURCE, Published
-from ldct_clipdn.bench.results import Row, write_text
+from ldct_clipdn.bench.results import Row, markdown_table, write_text
 from ldct_clipdn.data.natural import published_size
 
 __all__ = ["Cell", "Table", "make_table", "write_table"]
@@ -94,7 +94,7 @@ class Table:
             *(f"{name} [paper]" for name in self.printed),
             *(f"{a} - {b} [paper]" for a, b in differing),
         ]
-        lines = [header, ["---"] * len(header)]
+        lines = [header]
         for place in self.places:
             cells, printed = self.measured[place], self.published.get(place, {})
             lines.append(
@@ -105,8 +105,7 @@ class Table:
                     *(_difference(cells.get(a), printed.get(b)) for a, b in differing),
                 ]
             )
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        return f"# {self.title}\n\n{table}\n\n{self._notes()}"
+        return f"# {self.title}\n\n{markdown_table(lines)}\n\n{self._notes()}"
 
     def to_csv(self) -> str:
         """Write it as CSV, one line per place and method.

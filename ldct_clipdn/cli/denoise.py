@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from ldct_clipdn.cli.options import add_command, print_json
-from ldct_clipdn.core.printable import printable
+from ldct_clipdn.core.words import counted, printable
 from ldct_clipdn.errors import BackendError, ConfigError, WeightsError, WriteError
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
         for note in one["notes"]:
             print(f"{'':<14}{printable(note)}")
     for one in plan["volumes"]:
-        slices = f"{one['slices']} slice{'s' if one['slices'] > 1 else ''}"
+        slices = counted(one["slices"], "slice")
         print(printable(f"volume {one['path']}, {slices}, to be {one['result']}"))
     for outcome in ("failed", "skipped"):
         files = ((u["reason"], u["path"]) for u in plan["unused"] if u["outcome"] == outcome)
@@ -360,5 +360,5 @@ def _reasons(files: Iterable[tuple[str, str]]) -> Iterator[str]:
         names[reason].append(path)
     for reason, paths in sorted(names.items()):
         more = ", ..." if len(paths) > NAMES_SHOWN else ""
-        count = f"{len(paths)} file{'s' if len(paths) > 1 else ''}"
+        count = counted(len(paths), "file")
         yield printable(f"{count}: {reason} ({', '.join(paths[:NAMES_SHOWN])}{more})")

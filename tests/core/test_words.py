@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ldct_clipdn.core.printable import printable
+from ldct_clipdn.core.words import printable
 
 
 @pytest.mark.parametrize(
