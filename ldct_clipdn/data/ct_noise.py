@@ -41,7 +41,7 @@ STEEPNESS: Final = (1.0, 3.0)
 STRETCH: Final = 1.25
 """Kernels pass up to this much more across than down, or less: real ones are not quite round."""
 
-SD_HU: Final = ((0.13, (2.5, 25.0)), (0.3, (2.5, 55.0)), (math.inf, (6.0, 110.0)))
+SD_HU: Final = ((0.13, (2.5, 45.0)), (0.3, (2.5, 70.0)), (math.inf, (6.0, 110.0)))
 """Standard deviations for cut-offs below each limit: sharp kernels are noisier."""
 
 LARGEST_WHITE: Final = 0.16
