@@ -5,8 +5,10 @@ r"""Trains the paper's question on CT, who generalises: every model for the same
 
 Encoders (full width, one channel): random and frozen, ImageNet-supervised and frozen, the same
 fine-tuned, random and trained from scratch; and DnCNN and RED-CNN. Each is trained on white noise
-of sigma 5 alone by the paper's recipe (train.json, as_published.json), and on the noise mixture of
-the default weights by theirs (scratch.json): `ENCODER_white`, `ENCODER_mixture`. All begin by
+of sigma 5 alone by the paper's recipe (train.json, as_published.json: `ENCODER_white`), by the same
+recipe on noise of many colours and strengths, so that nothing but the noise differs
+(`ENCODER_coloured`), and by the default weights' own recipe (scratch.json), which differs in loss,
+target, schedule and BatchNorm as well (`ENCODER_mixture`). All begin by
 passing the image through and see 4 crops of 64 x 64 per iteration. A second start goes on where
 the first stopped. At the end OUT/generalise.csv and the printed table say what each model that is
 done is worth, beside the default weights and those of --weights: on the series under --test, at
@@ -52,16 +54,18 @@ SHORT_MIXTURE: Final = {"fall": "$max(@max_iterations // 4, 1)", "average_decay"
 
 RECIPES: Final[dict[str, tuple[tuple[str, ...], dict[str, object]]]] = {
     "white": (("train.json", "as_published.json"), {}),
+    "coloured": (("train.json", "as_published.json"), {"noise": "ct"}),
     "mixture": (("train.json", "scratch.json"), {**SHORT_MIXTURE}),
 }
 
+ENCODERS: Final = ("random_frozen", "imagenet_frozen", "imagenet_finetune", "random_scratch")
+
 NAMES: Final = (
     "dncnn_mixture",
-    *(f"{one}_{on}" for on in ("white", "mixture") for one in ("random_frozen", "imagenet_frozen")),
-    *(f"{one}_{on}" for on in RECIPES for one in ("imagenet_finetune", "random_scratch")),
-    "dncnn_white",
-    "red_cnn_mixture",
-    "red_cnn_white",
+    *(f"{one}_{on}" for one in ENCODERS for on in ("white", "coloured")),
+    *(f"{one}_mixture" for one in ENCODERS),
+    *(f"dncnn_{on}" for on in ("white", "coloured")),
+    *(f"red_cnn_{on}" for on in RECIPES),
 )
 """In order of worth."""
 

@@ -121,6 +121,7 @@ def test_the_command_runs_the_bundle_with_its_configs(machine, trainings, monkey
         ("dncnn_mixture", "none (dncnn, width 64)", "scratch"),
         ("red_cnn_white", "none (red_cnn, width 96)", "scratch"),
         ("random_frozen_white", "RN50", "frozen"),
+        ("random_frozen_coloured", "RN50", "frozen"),
         ("random_scratch_mixture", "RN50", "scratch"),
         ("imagenet_frozen_mixture", "ImageNet-RN50v2", "frozen"),
         ("imagenet_finetune_white", "ImageNet-RN50v2", "finetune"),
@@ -144,13 +145,13 @@ def test_ct_models_are_what_their_names_say(machine, tmp_path, name, encoder, tr
         config = parser.get_parsed_content("network_def").config
     assert (config.encoder, config.encoder_training) == (encoder, training)
     assert config.to_dict()["in_channels"] == 1
-    white = name.endswith("white")
+    white, papers = name.endswith("white"), not name.endswith("mixture")
     assert parser.get_parsed_content("noise") == ("gaussian" if white else "ct")
     assert (parser.get_parsed_content("gamma"), parser.get_parsed_content("mixup")) == (
-        (0.025, 0.5) if white else (0, 0)
+        (0.025, 0.5) if papers else (0, 0)
     )
-    assert parser.get_parsed_content("encoder_norm") == ("adapt" if white else "calibrate")
-    assert white or parser.get_parsed_content("fall") == 25
+    assert parser.get_parsed_content("encoder_norm") == ("adapt" if papers else "calibrate")
+    assert papers or parser.get_parsed_content("fall") == 25
 
 
 def test_the_ct_command_trains_what_it_is_told_and_judges_what_is_done(
