@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -19,6 +20,7 @@ from ldct_clipdn.errors import DataError, DecodeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.ImageFile import ImageFile
 
 __all__ = [
     "ImageSet",
@@ -27,12 +29,15 @@ __all__ = [
     "centre_crop",
     "find_images",
     "find_pairs",
+    "picture_size",
     "published_size",
     "read_rgb",
     "set_name",
 ]
 
 SUFFIXES: Final = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+
+TIFF_BITS_PER_SAMPLE: Final = 258
 
 NOISY_WORDS: Final = frozenset({"real", "noisy", "input", "rain", "rainy"})
 CLEAN_WORDS: Final = frozenset({"mean", "gt", "clean", "target", "norain"})
@@ -246,23 +251,38 @@ def read_rgb(path: Path) -> Tensor:
     Raises
     ------
     DecodeError
-        When it cannot be read, or has more than 8 bits.
+        When it cannot be read, has more than 8 bits, or is so large that Pillow takes it for a
+        decompression bomb.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as file:
-            mode = file.mode
-            pixels: NDArray[Any] = np.array(file.convert("RGB"))
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise DecodeError(
-            f"the picture cannot be read ({error})", path=path, remedy="Check or replace the file"
-        ) from error
-    if mode.startswith(("I", "F")):
-        raise DecodeError(
-            f"the picture has more than 8 bits (mode {mode})", path=path, remedy="Give 8-bit files"
-        )
+    with _opened(path) as file:
+        if _is_deep(file):
+            raise DecodeError(
+                "the picture has more than 8 bits", path=path, remedy="Give 8-bit files"
+            )
+        pixels: NDArray[Any] = np.array(file.convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Read a picture's size from its header.
+
+    Parameters
+    ----------
+    path
+        As for `read_rgb`.
+
+    Returns
+    -------
+    tuple of int
+        Height and width.
+
+    Raises
+    ------
+    DecodeError
+        When it cannot be read.
+    """
+    with _opened(path) as file:
+        return file.height, file.width
 
 
 def centre_crop(image: Tensor, side: int) -> Tensor:
@@ -282,6 +302,33 @@ def centre_crop(image: Tensor, side: int) -> Tensor:
     """
     top, left = (max(size - side, 0) // 2 for size in image.shape[-2:])
     return image[..., top : top + side, left : left + side]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[ImageFile]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            yield file
+    except Image.DecompressionBombError as error:
+        raise DecodeError(
+            f"the picture is too large ({error})", path=path, remedy="Cut it into smaller ones"
+        ) from error
+    except (OSError, SyntaxError) as error:
+        raise DecodeError(
+            f"the picture cannot be read ({error})", path=path, remedy="Check or replace the file"
+        ) from error
+
+
+def _is_deep(file: ImageFile) -> bool:
+    """Say whether Pillow would cut samples down to 8 bits; colour has no mode of its own for it."""
+    bits = getattr(file, "tag_v2", {}).get(TIFF_BITS_PER_SAMPLE, 8)
+    return (
+        file.mode.startswith(("I", "F"))
+        or any(";16" in str(tile[3]) for tile in file.tile)
+        or bool(np.max(bits) > 8)
+    )
 
 
 def _require_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def picture_items(folder: Path | str | None) -> list[dict[str, str]]:
     Returns
     -------
     list of dict
-        `image` (the file) and `name` (for its result).
+        `image` (the file) and `name` (for its result, and no other's).
 
     Raises
     ------
@@ -40,8 +41,11 @@ def picture_items(folder: Path | str | None) -> list[dict[str, str]]:
     """
     if folder is None or not str(folder):
         raise ConfigError("no pictures are given", remedy="Give --dataset_dir DIR")
-    paths = find_images(Path(folder)).paths
-    return [{"image": str(path), "name": path.stem} for path in paths]
+    taken: set[str] = set()
+    return [
+        {"image": str(path), "name": _free_name(path.stem, taken)}
+        for path in find_images(Path(folder)).paths
+    ]
 
 
 class LoadPictured(MapTransform):
@@ -119,3 +123,11 @@ class SavePictured(MapTransform):
             except OSError as error:
                 raise WriteError(f"cannot be written ({error.strerror})", path=path) from error
         return dict(data)
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    """Give a name that no other picture has: `a.bmp` and `a.png` share theirs without endings."""
+    numbered = (f"{stem}_{number}" for number in count(2))
+    name = next(one for one in chain([stem], numbered) if one not in taken)
+    taken.add(name)
+    return name

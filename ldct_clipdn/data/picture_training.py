@@ -12,9 +12,9 @@ from monai.transforms import MapTransform, Randomizable, Transform
 from torch import Tensor
 
 from ldct_clipdn.core.camera import add_camera_noise, read_curves
-from ldct_clipdn.data.natural import find_images, find_pairs
+from ldct_clipdn.data.natural import PicturePair, find_images, find_pairs, picture_size
 from ldct_clipdn.data.noise import AddWhiteNoise, noise_named
-from ldct_clipdn.errors import ConfigError
+from ldct_clipdn.errors import ConfigError, DataError
 
 __all__ = [
     "CameraNoise",
@@ -75,7 +75,7 @@ def picture_sets(
     ConfigError
         When no folder is given.
     DataError
-        When a folder holds nothing usable.
+        When a folder holds nothing usable, or a pair of two sizes.
     """
     if dataset_dir is None or not str(dataset_dir):
         raise ConfigError("no data to train on is given", remedy="Give --dataset_dir DIR")
@@ -208,6 +208,18 @@ def picture_noise_named(
 
 def _items(folder: Path, *, pairs: bool) -> list[dict[str, Any]]:
     if pairs:
-        found = find_pairs(folder)
-        return [{"image": str(one.clean), "low_dose": str(one.noisy)} for one in found.pairs]
+        return [_pair_item(one, folder) for one in find_pairs(folder).pairs]
     return [{"image": str(path)} for path in find_images(folder).paths]
+
+
+def _pair_item(pair: PicturePair, folder: Path) -> dict[str, Any]:
+    sizes = [picture_size(one) for one in (pair.clean, pair.noisy)]
+    if sizes[0] != sizes[1]:
+        (height, width), (other_height, other_width) = sizes
+        raise DataError(
+            f"the pair {pair.name} is of two sizes: {height} x {width} and "
+            f"{other_height} x {other_width}",
+            path=folder,
+            remedy=f"Make {pair.noisy.name} as large as {pair.clean.name}, or remove both",
+        )
+    return {"image": str(pair.clean), "low_dose": str(pair.noisy)}

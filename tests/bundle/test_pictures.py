@@ -12,12 +12,13 @@ import pytest
 import torch
 from bundle_runs import our_error
 from natural_images import save_pairs, save_pictures
+from PIL import Image
 
 from ldct_clipdn.bench.peers import load_peer
 from ldct_clipdn.core.denoiser import build_denoiser
 from ldct_clipdn.core.weights import load_denoiser, save_denoiser
 from ldct_clipdn.data.natural import read_rgb
-from ldct_clipdn.data.picture_files import LoadPictured
+from ldct_clipdn.data.picture_files import LoadPictured, picture_items
 from ldct_clipdn.data.picture_training import (
     CameraNoise,
     JoinPaird,
@@ -26,7 +27,7 @@ from ldct_clipdn.data.picture_training import (
     picture_sets,
 )
 from ldct_clipdn.data.transforms import TurnOrFlipd
-from ldct_clipdn.errors import ConfigError
+from ldct_clipdn.errors import ConfigError, DataError
 from ldct_clipdn.training.schedule import cosine_schedule
 
 CONFIGS = Path(__file__).parents[2] / "bundles" / "image_clip_denoising" / "configs"
@@ -129,6 +130,24 @@ def test_pairs_are_cropped_and_turned_together(tmp_path):
     noisy = read_rgb(folder / "0_real.png").float() / 255
     assert torch.equal(split["low_dose"], alone({"image": noisy})["image"])
     assert split["image"].shape == split["low_dose"].shape
+
+
+def test_a_pair_of_two_sizes_is_named(tmp_path):
+    folder = save_pairs(tmp_path / "pairs", 2)
+    with Image.open(folder / "1_real.png") as file:
+        file.crop((0, 0, 30, 32)).save(folder / "1_real.png")
+    with pytest.raises(DataError, match=r"pair 1 is of two sizes: 32 x 40 and 32 x 30"):
+        picture_sets(folder, pairs=True)
+
+
+def test_pictures_that_differ_in_their_ending_alone_have_results_of_their_own(tmp_path):
+    save_pictures(tmp_path / "in", 1)
+    with Image.open(tmp_path / "in" / "p0.png") as file:
+        for name in ("p0.bmp", "p0.tif", "p0_2.png"):
+            file.save(tmp_path / "in" / name)
+    items = picture_items(tmp_path / "in")
+    names = {Path(one["image"]).name: one["name"] for one in items}
+    assert names == {"p0.bmp": "p0", "p0.png": "p0_2", "p0.tif": "p0_3", "p0_2.png": "p0_2_2"}
 
 
 def test_inference_writes_what_the_network_makes(pictures, tmp_path):

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import logging
+import struct
+import zlib
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from natural_images import folder
 from PIL import Image
 
-from ldct_clipdn.data.natural import centre_crop, find_images, find_pairs, read_rgb, set_name
+from ldct_clipdn.data.natural import (
+    centre_crop,
+    find_images,
+    find_pairs,
+    picture_size,
+    read_rgb,
+    set_name,
+)
 from ldct_clipdn.errors import DataError, DecodeError
 
 
@@ -113,6 +123,50 @@ def test_damaged_and_deep_files_are_refused(tmp_path):
     Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(DecodeError, match="more than 8 bits"):
         read_rgb(tmp_path / "deep.png")
+
+
+def deep_png(path, channels):
+    """Write PNG of 16 bits per sample, which Pillow reads and cannot write."""
+    colour = {2: 4, 3: 2, 4: 6}[channels]
+    row = b"\0" + bytes(range(2 * channels * 4))
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", 4, 3, 16, colour, 0, 0, 0),
+        b"IDAT": zlib.compress(3 * row),
+        b"IEND": b"",
+    }
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            for kind, body in chunks.items()
+        )
+    )
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_deep_colour_is_refused_and_not_cut_to_8_bits(tmp_path, channels):
+    deep_png(tmp_path / "deep.png", channels)
+    with Image.open(tmp_path / "deep.png") as file:
+        assert file.mode in ("RGB", "RGBA")  # nothing of Pillow's mode says it
+    with pytest.raises(DecodeError, match=r"deep\.png: the picture has more than 8 bits"):
+        read_rgb(tmp_path / "deep.png")
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_deep_tiff_is_refused(tmp_path, planes):
+    pixels = np.full((3, 4, 5) if planes == "separate" else (4, 5, 3), 40000, np.uint16)
+    tifffile.imwrite(tmp_path / "deep.tif", pixels, photometric="rgb", planarconfig=planes)
+    with pytest.raises(DecodeError, match="more than 8 bits"):
+        read_rgb(tmp_path / "deep.tif")
+
+
+def test_a_picture_too_large_for_pillow_is_an_error_of_ours(tmp_path, monkeypatch):
+    save(tmp_path / "a.png", size=(30, 20))
+    assert picture_size(tmp_path / "a.png") == (20, 30)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for read in (read_rgb, picture_size):
+        with pytest.raises(DecodeError, match=r"a\.png: the picture is too large"):
+            read(tmp_path / "a.png")
 
 
 def test_centre_crop_is_ffdnets():
