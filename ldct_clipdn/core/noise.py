@@ -54,6 +54,14 @@ _LARGEST: Final[dict[Kind, float]] = {
 _CLIPPED: Final = ("poisson", "speckle", "salt_pepper")
 """Kinds whose noisy image is limited to [0, 1] as published; the others are not."""
 
+_WAYS: Final[dict[str, tuple[str, Any]]] = {
+    "gaussian": ("speckle_law", "gaussian"),
+    "clip": ("clip", True),
+    "unclipped": ("clip", False),
+    "8bit": ("eight_bit", True),
+}
+"""Words of a label for what is not as published: field and value."""
+
 
 @dataclass(frozen=True, order=True)
 class Noise:
@@ -98,6 +106,10 @@ class Noise:
                 f"there is no speckle of law {self.speckle_law!r}",
                 remedy=f"Give one of {', '.join(get_args(SpeckleLaw))}",
             )
+        if self.speckle_law != "uniform" and self.kind != "speckle":
+            raise ConfigError(
+                f"{self.kind} noise has no law to choose", remedy="Give one for speckle alone"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Noise:
@@ -106,7 +118,8 @@ class Noise:
         Parameters
         ----------
         text
-            Kind and level, such as `gaussian:50`.
+            Kind and level, such as `gaussian:50`; then, each after a comma, what is not as
+            published: `gaussian` (the law of speckle), `clip` or `unclipped`, `8bit`.
 
         Returns
         -------
@@ -118,18 +131,36 @@ class Noise:
         ConfigError
             When it is none.
         """
-        kind, _, level = text.partition(":")
+        name, *words = text.split(",")
+        kind, _, level = name.partition(":")
         try:
-            return cls(kind, float(level))  # type: ignore[arg-type]  # checked by the class
-        except ValueError as error:
+            ways = dict(_WAYS[word] for word in words)
+            return cls(kind, float(level), **ways)  # type: ignore[arg-type]  # checked by the class
+        except (KeyError, ValueError) as error:
             raise ConfigError(
-                f"{text!r} names no noise", remedy="Give kind:level, such as gaussian:50"
+                f"{text!r} names no noise",
+                remedy="Give kind:level, such as gaussian:50; or with "
+                f"{', '.join(_WAYS)} after a comma, such as speckle:0.04,gaussian,8bit",
             ) from error
 
     @property
+    def clips(self) -> bool:
+        """Whether the noisy image is limited to [0, 1]."""
+        clip = self.kind in _CLIPPED if self.clip is None else self.clip
+        return clip or self.eight_bit
+
+    @property
     def label(self) -> str:
-        """Kind and level, such as `gaussian:50`."""
-        return f"{self.kind}:{self.level:g}"
+        """Kind and level, such as `gaussian:50`, and all else that changes what is drawn."""
+        short = f"{self.level:g}"
+        words = [f"{self.kind}:{short if float(short) == self.level else repr(self.level)}"]
+        if self.kind == "speckle" and self.speckle_law != "uniform":
+            words.append(self.speckle_law)
+        if self.eight_bit:
+            words.append("8bit")
+        elif self.clips != (self.kind in _CLIPPED):
+            words.append("clip" if self.clips else "unclipped")
+        return ",".join(words)
 
 
 _PAPER_LEVELS: Final[dict[Kind, tuple[float, ...]]] = {
@@ -296,8 +327,7 @@ def _make_noisy(clean: Tensor, noise: Noise, draws: _Draws) -> Tensor:
         )
     clean = clean.float()
     noisy = _KINDS[noise.kind](clean, noise, draws).float()
-    clip = noise.kind in _CLIPPED if noise.clip is None else noise.clip
-    if clip or noise.eight_bit:
+    if noise.clips:
         noisy = noisy.clamp(0, 1)
     return (noisy * PEAK).round() / PEAK if noise.eight_bit else noisy
 

@@ -254,6 +254,36 @@ def test_labels_come_back():
         Noise("speckle", 0.1, "cauchy")
 
 
+def test_labels_are_equal_where_the_draws_are():
+    image = np.full((16, 16, 3), 0.97) - np.linspace(0, 0.9, 16)[:, None, None]
+    noises = [
+        Noise(kind, level, law, clip, eight_bit)
+        for kind, level in (("speckle", 0.04), ("speckle", 0.0400000001), ("gaussian", 50))
+        for law in (("uniform", "gaussian") if kind == "speckle" else ("uniform",))
+        for clip in (None, True, False)
+        for eight_bit in (False, True)
+    ]
+    by_label: dict[str, set[bytes]] = {}
+    for noise in noises:
+        assert Noise.parse(noise.label).label == noise.label
+        drawn = add_published_noise(image, noise)
+        assert np.array_equal(drawn, add_published_noise(image, Noise.parse(noise.label)))
+        by_label.setdefault(noise.label, set()).add(drawn.tobytes())
+    assert all(len(draws) == 1 for draws in by_label.values())
+    assert {"speckle:0.04,gaussian,8bit", "speckle:0.04,unclipped", "gaussian:50,clip"} <= {
+        *by_label
+    }
+    assert len(by_label) == 2 * 6 + 3
+
+
+@pytest.mark.parametrize("text", ["gaussian:50,9bit", "gaussian:50,", "speckle,gaussian:0.04"])
+def test_words_that_change_nothing_are_no_noise(text):
+    with pytest.raises(ConfigError, match="names no noise"):
+        Noise.parse(text)
+    with pytest.raises(ConfigError, match="no law to choose"):
+        Noise.parse("gaussian:50,gaussian")
+
+
 def test_other_shapes_are_refused():
     with pytest.raises(DataError, match="no RGB image"):
         add_published_noise(np.zeros((4, 4)), "gaussian", 15)
