@@ -2,14 +2,17 @@
 
 Discs lie in a uniform body of 100 HU, as liver with contrast medium. Means over draws compare the
 image with a disc and the one without under the same noise: the noise that is left cancels, and
-what the denoiser did to the disc stays. Observers get images whose noise differs.
+what the denoiser did to the disc stays. Observers get images whose noise differs. Every disc at
+every dose gets noise of its own: a filter that scales with the noise sees 20 HU at a quarter of the
+dose as 10 HU at the full dose, and on the same draws the two would be one sample.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from itertools import product
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     Volume = NDArray[np.float32]
 
-__all__ = ["DiscRow", "EdgeRow", "NoiseLibrary", "measure_discs", "measure_edges"]
+__all__ = ["DiscRow", "EdgeRow", "NoiseSource", "measure_discs", "measure_edges"]
 
 PIXEL_MM: Final = 0.75
 LIVER_HU: Final = 100.0
@@ -103,29 +106,43 @@ class EdgeRow:
     ratio: float
 
 
-class NoiseLibrary:
-    """Crops of noise from the inside of a uniform body, of standard deviation 1.
+class NoiseSource:
+    """Gives noise from the inside of a uniform body, never the same twice.
 
     Parameters
     ----------
-    count
-        How many at least.
     kernel
         A key of `ct.kernel.KERNELS`.
     seed
         Start of the generator.
     """
 
-    def __init__(self, count: int, kernel: str, seed: int) -> None:
-        side, a, b = BODY_PX
-        axis = np.arange(side) - side / 2
-        inside = (axis[None, :] / a) ** 2 + (axis[:, None] / b) ** 2 < 1
-        body = np.where(inside, LIVER_HU, AIR_HU).astype(np.float32)
+    def __init__(self, kernel: str, seed: int) -> None:
+        self._kernel, self._rng = kernel, np.random.default_rng(seed)
+
+    def crops(self, count: int) -> Volume:
+        """Draw new noise.
+
+        Parameters
+        ----------
+        count
+            How many crops.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 [count, 64, 64], of standard deviation 1.
+        """
         places = list(_places())
-        fields = np.repeat(body[None], -(-count // len(places)), axis=0)
+        fields = np.repeat(_body()[None], -(-count // len(places)), axis=0)
         # half the dose adds the variance that the full dose has
         noisy = simulate_low_dose(
-            fields, dose=0.5, spacing_mm=PIXEL_MM, kernel=kernel, photons=1e6, seed=seed
+            fields,
+            dose=0.5,
+            spacing_mm=PIXEL_MM,
+            kernel=self._kernel,
+            photons=1e6,
+            seed=int(self._rng.integers(2**31)),
         )
         cut = [
             field[row : row + CROP_PX, column : column + CROP_PX]
@@ -133,18 +150,34 @@ class NoiseLibrary:
             for row, column in places
         ]
         crops = np.stack(cut[:count])
-        self.crops: Volume = crops / crops.std()
+        unit: Volume = crops / crops.std()
+        return unit
+
+
+class _Noise(NamedTuple):
+    """What one disc is looked for in."""
+
+    dose: float
+    hu: float
+    crops: Volume
+
+
+def _draw(source: NoiseSource, dose: float, count: int) -> _Noise:
+    hu = FULL_DOSE_HU / dose**0.5
+    return _Noise(dose, hu, source.crops(count) * np.float32(hu))
 
 
 def measure_discs(
-    library: NoiseLibrary, methods: Sequence[Contestant], say: Callable[[str], None]
+    source: NoiseSource, draws: int, methods: Sequence[Contestant], say: Callable[[str], None]
 ) -> list[DiscRow]:
-    """Measure every disc at every dose.
+    """Measure every disc at every dose, each in noise of its own.
 
     Parameters
     ----------
-    library
-        Half of its crops get a disc.
+    source
+        Of the noise.
+    draws
+        Images with and images without each disc.
     methods
         The input first.
     say
@@ -156,39 +189,29 @@ def measure_discs(
         Contestant by contestant within each disc.
     """
     rows: list[DiscRow] = []
-    for dose in DOSES:
-        noise_hu = FULL_DOSE_HU / dose**0.5
-        noise = library.crops * np.float32(noise_hu)
-        absent = {one.name: one.denoise(LIVER_HU + noise, noise_hu) for one in methods}
-        for diameter in DIAMETERS_MM:
-            for contrast in CONTRASTS_HU:
-                say(f"disc of {contrast:g} HU, {diameter:g} mm, dose {dose:g}")
-                rows += _disc_rows(dose, contrast, diameter, noise, absent, methods)
+    for dose, diameter, contrast in product(DOSES, DIAMETERS_MM, CONTRASTS_HU):
+        say(f"disc of {contrast:g} HU, {diameter:g} mm, dose {dose:g}")
+        rows += _disc_rows(contrast, diameter, _draw(source, dose, 2 * draws), methods)
     return rows
 
 
 def _disc_rows(
-    dose: float,
-    contrast: float,
-    diameter: float,
-    noise: Volume,
-    absent: dict[str, Volume],
-    methods: Sequence[Contestant],
+    contrast: float, diameter: float, noise: _Noise, methods: Sequence[Contestant]
 ) -> Iterator[DiscRow]:
-    half = len(noise) // 2
+    half = len(noise.crops) // 2
     signal = np.float32(contrast) * disc(CROP_PX, diameter, PIXEL_MM)
-    npw = npw_detectability(_look(signal), _look(noise))
-    noise_hu = FULL_DOSE_HU / dose**0.5
+    npw = npw_detectability(_look(signal), _look(noise.crops))
     before: NDArray[np.float64] | None = None
     given = contrast_of(signal, diameter, PIXEL_MM)
     for one in methods:
-        present = one.denoise(LIVER_HU + noise[:half] + signal, noise_hu)
-        kept = (present - absent[one.name][:half]).mean(axis=0)
-        aucs = hotelling_aucs(_look(present), _look(absent[one.name][half : 2 * half]))
+        absent = one.denoise(LIVER_HU + noise.crops, noise.hu)
+        present = one.denoise(LIVER_HU + noise.crops[:half] + signal, noise.hu)
+        kept = (present - absent[:half]).mean(axis=0)
+        aucs = hotelling_aucs(_look(present), _look(absent[half:]))
         before = aucs if before is None else before
         change = aucs - before
         yield DiscRow(
-            dose,
+            noise.dose,
             contrast,
             diameter,
             one.name,
@@ -202,14 +225,14 @@ def _disc_rows(
 
 
 def measure_edges(
-    library: NoiseLibrary, methods: Sequence[Contestant], say: Callable[[str], None]
+    source: NoiseSource, methods: Sequence[Contestant], say: Callable[[str], None]
 ) -> tuple[list[EdgeRow], dict[tuple[float, float, str], Transfer]]:
     """Measure the task transfer function of a 20 mm disc of every contrast at every dose.
 
     Parameters
     ----------
-    library
-        Its first crops are used.
+    source
+        Of the noise; every edge has its own.
     methods
         The input first.
     say
@@ -224,29 +247,35 @@ def measure_edges(
     """
     rows: list[EdgeRow] = []
     curves: dict[tuple[float, float, str], Transfer] = {}
-    shape = disc(CROP_PX, EDGE_DISC_MM, PIXEL_MM)
-    for dose in DOSES:
-        noise_hu = FULL_DOSE_HU / dose**0.5
-        noise = library.crops[:EDGE_DRAWS] * np.float32(noise_hu)
-        absent = {one.name: one.denoise(LIVER_HU + noise, noise_hu) for one in methods}
-        for contrast in EDGES_HU:
-            say(f"edge of {contrast:g} HU, dose {dose:g}")
-            for one in methods:
-                present = one.denoise(LIVER_HU + noise + np.float32(contrast) * shape, noise_hu)
-                kept = (present - absent[one.name]).mean(axis=0)
-                curve = disc_transfer(kept, EDGE_DISC_MM, PIXEL_MM)
-                curves[dose, contrast, one.name] = curve
-                ratio = curve.f50 / curves[dose, contrast, INPUT].f50
-                rows.append(
-                    EdgeRow(dose, contrast, one.name, curve.f50, curve.falls_to(0.1), ratio)
-                )
+    for dose, contrast in product(DOSES, EDGES_HU):
+        say(f"edge of {contrast:g} HU, dose {dose:g}")
+        noise = _draw(source, dose, EDGE_DRAWS)
+        for one in methods:
+            curve = _edge(one, contrast, noise)
+            curves[dose, contrast, one.name] = curve
+            ratio = curve.f50 / curves[dose, contrast, INPUT].f50
+            rows.append(EdgeRow(dose, contrast, one.name, curve.f50, curve.falls_to(0.1), ratio))
     return rows, curves
+
+
+def _edge(one: Contestant, contrast: float, noise: _Noise) -> Transfer:
+    edge = np.float32(contrast) * disc(CROP_PX, EDGE_DISC_MM, PIXEL_MM)
+    absent = one.denoise(LIVER_HU + noise.crops, noise.hu)
+    present = one.denoise(LIVER_HU + noise.crops + edge, noise.hu)
+    return disc_transfer((present - absent).mean(axis=0), EDGE_DISC_MM, PIXEL_MM)
 
 
 def _look(images: Volume) -> Volume:
     """Cut out what an observer sees; the centre stays at half the side."""
     first = (CROP_PX - LOOK_PX) // 2
     return images[..., first : first + LOOK_PX, first : first + LOOK_PX]
+
+
+def _body() -> Volume:
+    side, a, b = BODY_PX
+    axis = np.arange(side) - side / 2
+    inside = (axis[None, :] / a) ** 2 + (axis[:, None] / b) ** 2 < 1
+    return np.where(inside, LIVER_HU, AIR_HU).astype(np.float32)
 
 
 def _places() -> Iterator[tuple[int, int]]:

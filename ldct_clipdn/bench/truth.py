@@ -15,7 +15,7 @@ from ldct_clipdn.bench.contestants import STRENGTHS, Contestant, contestants
 from ldct_clipdn.bench.contrast import (
     DiscRow,
     EdgeRow,
-    NoiseLibrary,
+    NoiseSource,
     measure_discs,
     measure_edges,
 )
@@ -158,15 +158,15 @@ def _phantoms(engine: Backend, folder: Path, say: Say) -> Rows:
 
 
 def _discs(engine: Backend, folder: Path, options: TruthOptions, say: Say) -> Rows:
-    library = NoiseLibrary(2 * options.draws, KERNEL, options.seed)
-    rows = measure_discs(library, contestants(engine), say)
+    noise = NoiseSource(KERNEL, options.seed)
+    rows = measure_discs(noise, options.draws, contestants(engine), say)
     draw_discs(rows, folder / "discs.png")
     return rows
 
 
 def _edges(engine: Backend, folder: Path, options: TruthOptions, say: Say) -> Rows:
-    library = NoiseLibrary(min(2 * options.draws, 24), KERNEL, options.seed + 1)
-    rows, curves = measure_edges(library, contestants(engine), say)
+    noise = NoiseSource(KERNEL, options.seed + 1)
+    rows, curves = measure_edges(noise, contestants(engine), say)
     draw_edges(curves, folder / "edges.png")
     return rows
 
