@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ldct_clipdn.batch.manifest import MANIFEST_FILE, write_json
+from ldct_clipdn.batch.manifest import MANIFEST_FILE, read_json, write_json
 from ldct_clipdn.batch.plan import RUN_FILE
 
 __all__ = ["chosen_strength", "keep_quality", "kept_quality", "kept_strengths", "limited_before"]
@@ -30,7 +29,7 @@ def keep_quality(target: Path, uid: str, quality: Mapping[str, object]) -> None:
     WriteError
         When it cannot be written.
     """
-    run = _read(target / RUN_FILE)
+    run = read_json(target / RUN_FILE)
     write_json(target / RUN_FILE, {**run, "quality": {**_noted(target), uid: quality}})
 
 
@@ -108,13 +107,13 @@ def chosen_strength(quality: object, target_hu: float) -> float | None:
 
 def _noted(target: Path) -> dict[str, Any]:
     """Read what a run that was cut off has measured, by SeriesInstanceUID of the result."""
-    noted = _read(target / RUN_FILE).get("quality")
+    noted = read_json(target / RUN_FILE).get("quality")
     return noted if isinstance(noted, dict) else {}
 
 
 def _series(target: Path) -> list[dict[str, Any]]:
     """Read the series of an earlier run's manifest."""
-    series = _read(target / MANIFEST_FILE).get("series")
+    series = read_json(target / MANIFEST_FILE).get("series")
     return [one for one in series if isinstance(one, dict)] if isinstance(series, list) else []
 
 
@@ -133,12 +132,3 @@ def limited_before(quality: Mapping[str, object] | None) -> int | None:
     """
     limited = quality.get("limited") if quality else None
     return limited if isinstance(limited, int) else None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Read a JSON file; nothing where there is none that makes sense."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import ldct_clipdn
 from ldct_clipdn.core.whole_file import whole_file
@@ -21,6 +21,7 @@ __all__ = [
     "InputRecord",
     "Manifest",
     "SeriesRecord",
+    "read_json",
     "relative_name",
     "tool_versions",
     "unused_series",
@@ -55,6 +56,9 @@ class SeriesRecord:
         Wall time.
     quality
         What was measured on it; None where nothing was.
+    notes
+        What a person should know of the source, one line each: gaps, duplicate positions, tilt, how
+        it was split, lossy compression, UIDs that it lacks, what was asked for although it is odd.
     """
 
     source_uid: str
@@ -63,6 +67,7 @@ class SeriesRecord:
     status: Literal["denoised", "partial", "failed", "skipped"]
     seconds: float = 0.0
     quality: Mapping[str, object] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,26 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
             path=path.parent,
             remedy="Check free space and permissions, or give another folder",
         ) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what an earlier run wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict
+        Empty where there is no file that makes sense.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def tool_versions() -> dict[str, str]:

@@ -122,6 +122,7 @@ class Plan:
                     "path": relative_name(one.volume.path, source),
                     "slices": one.slices,
                     "result": one.name,
+                    "notes": list(one.notes),
                 }
                 for one in self.volumes
             ],

@@ -16,6 +16,7 @@ from ldct_clipdn.batch.kept import keep_quality, kept_quality, kept_strengths, l
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name
 from ldct_clipdn.batch.stream import denoised, seen_range
 from ldct_clipdn.batch.trial import try_strength
+from ldct_clipdn.batch.unusual import find_unusual
 from ldct_clipdn.batch.watch import Watched, watch_scan, written_hu
 from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.ct.flags import Expected
@@ -40,9 +41,6 @@ NO_DATE: Final = "19000101"
 
 LARGEST_OFFSET_H: Final = 14
 """No zone on earth is further from UTC; a header that says so is wrong."""
-
-UNUSUAL: Final = "OUT_OF_DISTRIBUTION: "
-"""How `io.find` begins a note on what the network was not trained for."""
 
 logger = logging.getLogger(__name__)
 
@@ -210,9 +208,7 @@ def _expected(scan: Scan, recipe: Recipe, setting: Setting) -> Expected:
         strength=recipe.strength,
         target_hu=setting.target_noise,
         noise_hu=setting.engine.weights.trained_noise_hu,
-        unusual=tuple(
-            note.removeprefix(UNUSUAL) for note in scan.notes if note.startswith(UNUSUAL)
-        ),
+        unusual=find_unusual(scan, setting.engine.weights.trained_noise_hu),
     )
 
 
@@ -274,6 +270,7 @@ def _outcome(
         source_uid=scan.source_uid,
         derived_uid=done.uid,
         slices=len(scan.instances) + scan.lost,
+        notes=scan.notes,
         status="failed" if not done.uid else "partial" if lost else "denoised",
         seconds=round(perf_counter() - start, 3),
         quality=done.quality,

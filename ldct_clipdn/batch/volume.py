@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import shutil
 import unicodedata
@@ -18,10 +17,17 @@ import numpy as np
 
 from ldct_clipdn.batch.ahead import ahead
 from ldct_clipdn.batch.kept import chosen_strength, limited_before
-from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name, write_json
+from ldct_clipdn.batch.manifest import (
+    InputRecord,
+    SeriesRecord,
+    read_json,
+    relative_name,
+    write_json,
+)
 from ldct_clipdn.batch.series import Outcome, Setting, explain_failure
 from ldct_clipdn.batch.stream import limited_slices, seen_range
 from ldct_clipdn.batch.trial import try_strength
+from ldct_clipdn.batch.unusual import UNUSUAL
 from ldct_clipdn.batch.watch import SeriesWatch, Watched
 from ldct_clipdn.ct.flags import Expected
 from ldct_clipdn.ct.hu import AIR_HU
@@ -43,6 +49,9 @@ __all__ = ["VolumeJob", "denoise_volume", "plan_volumes"]
 
 OWN: Final = "_denoised"
 
+NO_AIR: Final = "no-air"
+"""The name in `io.accept.ADMISSIBLE` that takes what seems to hold no HU."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -56,10 +65,13 @@ class VolumeJob:
         Its header read.
     files
         What it consists of: its file first, then those of detached pixels.
+    doubt
+        Why its values seem to be no HU, where it was asked for in spite of that; else empty.
     """
 
     volume: Volume
     files: tuple[Path, ...]
+    doubt: str = ""
 
     @property
     def name(self) -> str:
@@ -83,18 +95,30 @@ class VolumeJob:
         """
         return self.volume.shape[0]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what a person should know of the volume.
+
+        Returns
+        -------
+        tuple of str
+            One line each.
+        """
+        return (f"{UNUSUAL}{self.doubt}",) if self.doubt else ()
+
 
 def plan_volumes(
     unused: Sequence[Unused], admit: Set[str] = frozenset()
 ) -> tuple[tuple[VolumeJob, ...], tuple[Unused, ...]]:
-    """Find the volumes among the files that are no DICOM.
+    """Find the volumes among the files that are no DICOM; reads their pixels, one at a time.
 
     Parameters
     ----------
     unused
         As `find_series` gives them.
     admit
-        With `own` in it, earlier results are taken too.
+        With `own` in it, earlier results are taken too; with `no-air`, values that seem to be no
+        HU, as of label maps, MR, or CT that was cropped to the inside of the body.
 
     Returns
     -------
@@ -156,6 +180,7 @@ def denoise_volume(job: VolumeJob, setting: Setting, report: Callable[[int], Non
         status="failed" if reason else "denoised",
         seconds=round(perf_counter() - start, 3),
         quality=quality,
+        notes=job.notes,
     )
     outcome: Final = "failed" if reason else "denoised"
     return Outcome(record, (InputRecord(record.source_uid, outcome, reason),))
@@ -175,7 +200,10 @@ def _look_at(path: Path, admit: Set[str]) -> VolumeJob | Unused:
     if stem_and_suffix(path)[0].endswith(OWN) and "own" not in admit:
         return Unused(path, "skipped", "our own result, by its name")
     try:
-        return VolumeJob(open_volume(path), data_files(path))
+        doubt = open_volume(path).doubt()  # of its own, so that no pixels stay in memory
+        if doubt and NO_AIR not in admit:
+            return Unused(path, "skipped", f"{doubt}; --accept {NO_AIR} takes it")
+        return VolumeJob(open_volume(path), data_files(path), doubt)
     except ReadError as error:
         return Unused(path, "failed", error.reason)
 
@@ -186,7 +214,7 @@ def _denoise(
     """Give what was measured on it, now or when it was written."""
     volume, final = job.volume, setting.target / job.name
     note = setting.target / f".{job.name}.json"
-    kept, source = _read(note), _digest(job.files)
+    kept, source = read_json(note), _digest(job.files)
     known = _kept_recipe(kept, setting) if kept.get("source") == source else None
     recipe = known or _volume_recipe(volume, setting)
     setting = replace(setting, recipe=recipe)
@@ -198,8 +226,6 @@ def _denoise(
         raise WriteError(
             "there is another result under this name", path=final, remedy="Move it away"
         )
-    if doubt := volume.doubt():
-        logger.warning("%s: %s", volume.path, doubt)
     watch = SeriesWatch(volume.spacing_mm, job.slices)
     hidden = setting.target / f".{job.name}.partial"
     try:
@@ -245,6 +271,7 @@ def _expected(job: VolumeJob, setting: Setting) -> Expected:
         strength=setting.recipe.strength,
         target_hu=setting.target_noise,
         noise_hu=setting.engine.weights.trained_noise_hu,
+        unusual=(job.doubt,) if job.doubt else (),
     )
 
 
@@ -318,12 +345,3 @@ def _as_air(hu: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _digest(files: Sequence[Path]) -> str:
     return hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest()
-
-
-def _read(path: Path) -> dict[str, object]:
-    """Read what an earlier run noted; nothing where it noted nothing that makes sense."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

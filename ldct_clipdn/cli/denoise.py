@@ -72,7 +72,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--report-identifiers",
         action="store_true",
-        help="name patient and study on the pages (with --report)",
+        help="--report, with patient and study named on the pages",
     )
     parser.add_argument(
         "--series",
@@ -130,7 +130,8 @@ def _add_format_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="WHAT",
         help="take images that are skipped by default: averages, burned-in, derived, "
-        "monoenergetic, own, reformats or us (RescaleType US); may be repeated",
+        "monoenergetic, own, reformats or us (RescaleType US), and by no-air volumes without air, "
+        "which may be label maps or MR; may be repeated",
     )
     parser.add_argument(
         "--compress",
@@ -180,7 +181,11 @@ def run(args: argparse.Namespace) -> int:
 def _denoise(args: argparse.Namespace, options: RunOptions) -> int:
     from ldct_clipdn.batch.run import denoise_study
 
-    pages = _Pages(args.target, wanted=args.report, identifiers=args.report_identifiers)
+    pages = _Pages(
+        args.target,
+        wanted=args.report or args.report_identifiers,
+        identifiers=args.report_identifiers,
+    )
     with _progress(args) as progress:
         manifest = denoise_study(
             args.source,
@@ -277,11 +282,11 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
             f"{_short(one['source_uid']):<14}{one['number']:>7}{one['slices']:>7}  {'denoised':<10}"
             + printable(f"{one['description'] or '-'} ({one['kernel'] or 'no kernel named'})")
         )
-        for note in one["notes"]:
-            print(f"{'':<14}{printable(note)}")
+        _print_notes(one["notes"])
     for one in plan["volumes"]:
         slices = counted(one["slices"], "slice")
         print(printable(f"volume {one['path']}, {slices}, to be {one['result']}"))
+        _print_notes(one["notes"])
     for outcome in ("failed", "skipped"):
         files = ((u["reason"], u["path"]) for u in plan["unused"] if u["outcome"] == outcome)
         for line in _reasons(files):
@@ -289,6 +294,11 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
     if not plan["series"] and not plan["volumes"]:
         print("Nothing to denoise.")
     print("This was a dry run: nothing was written.")
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(f"{'':<14}{printable(note)}")
 
 
 @contextmanager

@@ -40,6 +40,7 @@ ADMISSIBLE: Final = {
     "burned-in": "images into which text is burned",
     "derived": "images that another maker derived",
     "monoenergetic": "virtual monoenergetic images",
+    "no-air": "volumes without a value near air, taken as HU",
     "own": "images that this package denoised",
     "reformats": "reformats (MPR, CPR)",
     "us": "images of unspecified units (RescaleType US), taken as HU",

@@ -51,9 +51,14 @@ def test_members_of_one_name_fail(tmp_path: Path) -> None:
     assert manifest.exit_code == 1
 
 
+def flat_volume(value: int) -> np.ndarray:
+    hu = np.full((2, 8, 8), value, np.int16)
+    hu[:, 0] = -1000  # without air it would be taken for no CT
+    return hu
+
+
 def write_volume(path: Path, value: int) -> None:
-    image = SimpleITK.GetImageFromArray(np.full((2, 8, 8), value, np.int16))
-    SimpleITK.WriteImage(image, str(path))
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(flat_volume(value)), str(path))
 
 
 def test_changed_pixels_of_a_detached_header_are_noticed(tmp_path: Path) -> None:
@@ -66,7 +71,7 @@ def test_changed_pixels_of_a_detached_header_are_noticed(tmp_path: Path) -> None
     manifest = denoise_study(source, tmp_path / "out", IDENTITY)
     assert manifest.exit_code == 0
     assert [one.reason for one in manifest.inputs] == ["", "holds the pixels of ct.mhd"]
-    (source / "pixels.raw").write_bytes(np.full((2, 8, 8), 50, np.int16).tobytes())
+    (source / "pixels.raw").write_bytes(flat_volume(50).tobytes())
     again = denoise_study(source, tmp_path / "out", IDENTITY)
     assert again.exit_code == 1
     assert again.inputs[0].reason == "there is another result under this name"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ldct_clipdn.inference.backends.identity import IdentityBackend
 from ldct_clipdn.inference.denoise import denoise_hu
 
 IDENTITY = RunOptions(backend="identity")
+TAKEN = ("no-air",)
 SHAPE = (5, 48, 40)
 
 
@@ -130,7 +130,7 @@ def test_a_failure_names_the_volume_and_leaves_no_file(
     assert [one.name for one in (tmp_path / "out").iterdir()] == ["manifest.json"]
 
 
-def test_what_cannot_be_denoised_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_denoised_is_said(tmp_path: Path) -> None:
     write(tmp_path / "in" / "a" / "v.nii", hu())
     write(tmp_path / "in" / "b" / "v.nii", hu())
     write(tmp_path / "in" / "old_denoised.nii", hu())
@@ -141,14 +141,37 @@ def test_what_cannot_be_denoised_is_said(tmp_path: Path, caplog: pytest.LogCaptu
         tmp_path / "in" / "4d.nii",
     )
     plan = plan_study(tmp_path / "in", tmp_path / "out", IDENTITY)
-    assert {one.name for one in plan.volumes} == {"v_denoised.nii", "positive_denoised.mha"}
+    assert {one.name for one in plan.volumes} == {"v_denoised.nii"}
     reasons = {one.path.name: (one.outcome, one.reason) for one in plan.unused}
     assert reasons["old_denoised.nii"] == ("skipped", "our own result, by its name")
     assert reasons["v.nii"][0] == reasons["broken.nrrd"][0] == reasons["4d.nii"][0] == "failed"
-    with caplog.at_level(logging.WARNING):
-        assert denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY).exit_code == 1
-    assert "positive.mha: values run from 122 " in caplog.text
-    np.testing.assert_array_equal(read(tmp_path / "out" / "positive_denoised.mha"), hu() + 1200)
+    assert reasons["positive.mha"][0] == "skipped"
+    assert reasons["positive.mha"][1].startswith("values run from 122 ")
+
+
+def test_label_maps_and_mr_are_left_alone(tmp_path: Path) -> None:
+    """A network that smooths classes makes new ones."""
+    labels = np.arange(np.prod(SHAPE)).reshape(SHAPE) % 4
+    write(tmp_path / "in" / "mask.nii.gz", labels, "uint8")
+    write(tmp_path / "in" / "mr.nrrd", np.abs(hu()), "float32")
+    manifest = denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY)
+    assert manifest.exit_code == 3
+    assert [one.outcome for one in manifest.inputs] == ["skipped", "skipped"]
+    assert manifest.inputs[0].reason == (
+        "values run from 0 to 3 and none is air (-1000 HU): perhaps no HU; --accept no-air takes it"
+    )
+    assert [one.name for one in (tmp_path / "out").iterdir()] == ["manifest.json"]
+
+
+def test_values_without_air_are_taken_when_asked_for_and_flagged(tmp_path: Path) -> None:
+    write(tmp_path / "v.mha", hu() + 1200, "uint16")
+    manifest = denoise_study(tmp_path / "v.mha", tmp_path / "out", replace(IDENTITY, accept=TAKEN))
+    assert manifest.exit_code == 0
+    (record,) = manifest.series
+    (note,) = record.notes
+    assert note.startswith("OUT_OF_DISTRIBUTION: values run from 122 ")
+    assert "OUT_OF_DISTRIBUTION" in [one["code"] for one in record.quality["flags"]]
+    np.testing.assert_array_equal(read(tmp_path / "out" / "v_denoised.mha"), hu() + 1200)
 
 
 @pytest.mark.parametrize(
@@ -198,16 +221,14 @@ def test_what_is_no_number_is_measured_as_unchanged(
 
 
 @pytest.mark.parametrize(("value", "told"), [(np.nan, "none of its values"), (np.inf, "")])
-def test_volumes_without_numbers(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, value: float, told: str
-) -> None:
+def test_volumes_without_numbers(tmp_path: Path, value: float, told: str) -> None:
     values = np.full(SHAPE, value)
     values[:, :9] = np.nan if told else -1000
     nibabel.save(nibabel.Nifti1Image(values.T, np.diag([-1, -1, 1, 1])), tmp_path / "v.nii")
-    with caplog.at_level(logging.WARNING):
-        assert denoise_study(tmp_path / "v.nii", tmp_path / "out", IDENTITY).exit_code == 0
-    assert told in caplog.text
-    assert bool(caplog.text) is bool(told)
+    options = replace(IDENTITY, accept=TAKEN)
+    manifest = denoise_study(tmp_path / "v.nii", tmp_path / "out", options)
+    assert manifest.exit_code == 0
+    assert [told in note for note in manifest.series[0].notes] == [True] * bool(told)
     result = nibabel.load(tmp_path / "out" / "v_denoised.nii")
     np.testing.assert_array_equal(np.asarray(result.dataobj).T, values)
 
@@ -218,7 +239,7 @@ def test_strength_by_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(
         IdentityBackend, "__call__", lambda _, batch: np.full_like(batch, 1074 / 4096)
     )
-    options = RunOptions(backend="identity", strength="auto", target_noise=10.0)
+    options = RunOptions(backend="identity", strength="auto", target_noise=10.0, accept=TAKEN)
     denoise_study(source, tmp_path / "out", options)
     result = read(tmp_path / "out" / "v_denoised.nii")
     assert result.std() == pytest.approx(10, rel=0.1)
@@ -238,7 +259,7 @@ def test_a_strength_is_not_that_of_another_volume_or_recipe(
     source = write(tmp_path / "v.nii", 50 + values, "float32")
     flat = lambda _, batch: np.full_like(batch, 1074 / 4096)  # noqa: E731
     monkeypatch.setattr(IdentityBackend, "__call__", flat)
-    options = RunOptions(backend="identity", strength="auto", target_noise=10.0)
+    options = RunOptions(backend="identity", strength="auto", target_noise=10.0, accept=TAKEN)
     (first,) = denoise_study(source, tmp_path / "out", options).series
     (tmp_path / "out" / "v_denoised.nii").unlink()
     if change == "source":

@@ -207,7 +207,7 @@ def test_a_folder_that_may_not_be_written(
 
 
 def test_one_slice_is_no_slices(cli: Callable, tmp_path: Path) -> None:
-    image = SimpleITK.GetImageFromArray(np.zeros((1, 8, 8), np.int16))
+    image = SimpleITK.GetImageFromArray(np.full((1, 8, 8), -1000, np.int16))
     SimpleITK.WriteImage(image, str(tmp_path / "v.mha"))
     done = cli("denoise", tmp_path / "v.mha", tmp_path / "out", "--strength", "0", "--dry-run")
     assert "volume v.mha, 1 slice, to be v_denoised.mha" in done.out
