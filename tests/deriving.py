@@ -13,9 +13,9 @@ from builders import make_series
 from numpy.typing import NDArray
 
 from ldct_clipdn.io.dicom_read import read_slice
-from ldct_clipdn.io.dicom_write import Result, write_derived
+from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.find import find_series
-from ldct_clipdn.io.scan import Scan
+from ldct_clipdn.io.scan import Result, Scan
 from ldct_clipdn.io.uids import Recipe
 
 Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]

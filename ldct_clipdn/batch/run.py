@@ -94,15 +94,14 @@ def denoise_study(
     with hold_folder(target):
         time = begin_run(target, f"{recipe.canonical()} {noise or ''}")
         setting = Setting(
-            source,
-            target,
-            engine,
-            recipe,
-            time,
-            options.wallclock,
-            noise,
-            show or _silence,
-            is_shown or _always,
+            source=source,
+            target=target,
+            engine=engine,
+            recipe=recipe,
+            time=time,
+            target_noise=noise,
+            show=show or _silence,
+            is_shown=is_shown or _always,
         )
         outcomes = _denoise(plan, setting, progress or _silence)
         manifest = _manifest(plan, setting, options, outcomes)
@@ -203,6 +202,7 @@ def _recipe(engine: Backend, options: RunOptions) -> Recipe:
         hu_high=options.window[1],
         output=options.output,
         batch=_batch(engine, options),
+        wallclock=options.wallclock,
     )
 
 

@@ -59,8 +59,6 @@ class Setting:
         What is done.
     time
         The one time of all clock attributes.
-    wallclock
-        False takes the study's date and time instead.
     target_noise
         Noise in HU that is to be left: the strength is chosen for each series, and that of the
         recipe does not count. None keeps that of the recipe.
@@ -76,7 +74,6 @@ class Setting:
     engine: Backend
     recipe: Recipe
     time: datetime
-    wallclock: bool = True
     target_noise: float | None = None
     show: Callable[[Watched], None] = field(default=lambda _: None)
     is_shown: Callable[[str], bool] = field(default=lambda _: True)
@@ -163,7 +160,7 @@ def _denoise(
         raise ReadError("none of its images can be used")
     recipe = _series_recipe(scan, setting)
     uid = series_uid(scan, recipe)
-    written = find_written(setting.target / uid, readable.digests, recipe)
+    written = find_written(setting.target / uid, readable.digests)
     if written:
         return _Done(uid, _look_again(scan, written, replace(setting, recipe=recipe), uid))
     watch = watch_scan(scan)
@@ -296,7 +293,7 @@ def _reason(error: Exception) -> str:
 
 def _series_time(header: Dataset, setting: Setting) -> datetime:
     """Take the run's time, in the zone that the header names."""
-    if not setting.wallclock:
+    if not setting.recipe.wallclock:
         return _study_time(header)
     zone = re.fullmatch(r"([+-])(\d\d)(\d\d)", text(header, "TimezoneOffsetFromUTC"))
     if not zone or int(zone[2]) > LARGEST_OFFSET_H:

@@ -11,7 +11,7 @@ from pydicom.uid import CTImageStorage
 from ldct_clipdn.io.attributes import text, texts
 from ldct_clipdn.io.codecs import compression_ratio, lossy_method
 from ldct_clipdn.io.frames import frame_count
-from ldct_clipdn.io.keep import copy_kept
+from ldct_clipdn.io.keep import copy_kept, derived_type
 from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.padding import padding_word
 from ldct_clipdn.io.provenance import (
@@ -64,11 +64,10 @@ def derive_image(
     describe_words(ds, instance, layout, (int(stored.min()), int(stored.max())))
     digest = hashlib.sha256(ds.PixelData).hexdigest()
     ds.SOPClassUID = CTImageStorage
-    ds.SOPInstanceUID = image_uid(
-        identity(instance), pixel_digest(before.stored), series.recipe, digest
-    )
+    source = identity(instance), pixel_digest(before.stored)
+    ds.SOPInstanceUID = image_uid(series.uid, *source, digest)
     ds.Modality = "CT"
-    ds.ImageType = ["DERIVED", options.image_type, *texts(ds, "ImageType")[2:3]]
+    ds.ImageType = derived_type(texts(ds, "ImageType"), options.image_type)
     mark_series(ds, series)
     set_clock(ds, series.time)
     add_derivation(ds, series.recipe)

@@ -24,7 +24,7 @@ from ldct_clipdn.io.codes import (
     read_codes,
 )
 from ldct_clipdn.io.dicom_read import read_file
-from ldct_clipdn.io.keep import is_dropped, raw_element
+from ldct_clipdn.io.keep import derived_type, is_dropped, raw_element
 from ldct_clipdn.io.layout import PixelLayout, pixel_layout
 from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
 
@@ -215,7 +215,7 @@ def check_file_meta(pair: Pair, sop_class: UID = CTImageStorage) -> Iterator[str
 
 
 def _check_kind(pair: Pair) -> Iterator[str]:
-    expected = ["DERIVED", pair.output.image_type, *texts(pair.source, "ImageType")[2:3]]
+    expected = derived_type(texts(pair.source, "ImageType"), pair.output.image_type)
     if texts(pair.derived, "ImageType") != expected:
         yield f"ImageType is not {'/'.join(expected)}"
 

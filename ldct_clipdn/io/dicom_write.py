@@ -39,13 +39,11 @@ if TYPE_CHECKING:
     from ldct_clipdn.io.scan import Instance, Scan, Slice
 
 __all__ = [
-    "Result",
     "SeriesWriter",
     "clear_unfinished",
     "derived_series",
     "describe_series",
     "sync_folder",
-    "to_stored",
     "write_derived",
 ]
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Final, cast
 
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.sequence import Sequence
+from pydicom.sequence import Sequence as Items
 from pydicom.tag import BaseTag
 from pydicom.valuerep import VR
 
 if TYPE_CHECKING:
     from ldct_clipdn.io.output import PrivateTag
 
-__all__ = ["copy_kept", "is_dropped", "raw_element"]
+__all__ = ["copy_kept", "derived_type", "is_dropped", "raw_element"]
 
 DROPPED: Final = {
     tag_for_keyword(keyword)
@@ -41,6 +41,18 @@ DROPPED_GROUPS: Final = (
     *range(0x6000, 0x6100),  # overlays, which may lie in the upper bits of the pixels
     0x7FE0,  # pixels and their offset tables
 )
+
+MULTI_ENERGY: Final = (
+    "EFF_ATOMIC_NUM",
+    "ELECTRON_DENSITY",
+    "MAT_FRACTIONAL",
+    "MAT_MODIFIED",
+    "MAT_REMOVED",
+    "MAT_SPECIFIC",
+    "MAT_VALUE_BASED",
+    "VMI",
+)
+"""Fourth values of ImageType by the standard (PS3.3 C.8.2.1.1.1); all others are makers' own."""
 
 KNOWN_VRS: Final = {vr.value for vr in VR} - {"UN"}
 
@@ -78,6 +90,26 @@ def _stays(ds: Dataset, tag: BaseTag, private: Set[PrivateTag]) -> bool:
     if creator not in ds:
         return False
     return (tag.group, str(ds[creator].value or "").strip(), tag.element & 0xFF) in private
+
+
+def derived_type(source: Sequence[str], origin: str) -> list[str]:
+    """Make the ImageType of a derived CT image.
+
+    Parameters
+    ----------
+    source
+        ImageType of the source.
+    origin
+        `SECONDARY` or `PRIMARY`.
+
+    Returns
+    -------
+    list of str
+        With the source's third value, and its fourth where that is a multi-energy term: what the
+        values mean has not changed.
+    """
+    energy = [one for one in source[3:4] if one in MULTI_ENERGY]
+    return ["DERIVED", origin, *source[2:3], *energy]
 
 
 def raw_element(ds: Dataset, tag: BaseTag) -> RawDataElement | None:
@@ -150,5 +182,5 @@ def _known_vr(tag: BaseTag) -> str:
 def _parsed(source: Dataset, tag: BaseTag, private: Set[PrivateTag]) -> DataElement:
     element = copy.deepcopy(source[tag])
     if element.VR == "SQ":
-        element.value = Sequence(copy_kept(item, private) for item in source[tag].value)
+        element.value = Items(copy_kept(item, private) for item in source[tag].value)
     return element

@@ -15,7 +15,7 @@ from ldct_clipdn.io.dicom_read import read_file, read_header
 from ldct_clipdn.io.frames import read_frame, split_frames
 from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.scan import Instance
-from ldct_clipdn.io.uids import Recipe, image_uid, object_uid
+from ldct_clipdn.io.uids import image_uid, object_uid
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -23,37 +23,33 @@ if TYPE_CHECKING:
 __all__ = ["find_written"]
 
 
-def find_written(
-    folder: Path, sources: Mapping[str, str], recipe: Recipe
-) -> dict[str, Instance] | None:
+def find_written(folder: Path, sources: Mapping[str, str]) -> dict[str, Instance] | None:
     """Find the derived image of each source image, where a folder holds exactly these, intact.
 
-    The SOPInstanceUID of a derived image is made of its source, the source's pixels, the recipe
-    and its own pixels: computed again from what lies there, it tells all four.
+    The SOPInstanceUID of a derived image is made of its series (and so the recipe), its source, the
+    source's pixels and its own pixels: computed again from what lies there, it tells all four.
 
     Parameters
     ----------
     folder
-        Folder of a derived series; need not exist.
+        Folder of a derived series, named by its UID; need not exist.
     sources
         `pixel_digest` of every source image, by its `identity`.
-    recipe
-        What should have been done.
 
     Returns
     -------
     dict or None
-        Derived images by the `identity` of their sources; None also where a file is damaged or one
-        too many.
+        Derived images by the `identity` of their sources; None also where an image is damaged or
+        one too many. What a file manager left beside them is passed over.
     """
     if not folder.is_dir():
         return None
     if any("#" in name for name in sources):
-        return _find_frames(folder, sources, recipe)
+        return _find_frames(folder, sources)
     left, found = dict(sources), {}
     with quiet_pydicom():
-        for path in sorted(folder.iterdir()):
-            source, image = _source_of(path, left, recipe)
+        for path in _images(folder):
+            source, image = _source_of(path, left)
             if source is None or image is None:
                 return None
             found[source] = image
@@ -61,17 +57,20 @@ def find_written(
     return None if left else found
 
 
-def _find_frames(
-    folder: Path, sources: Mapping[str, str], recipe: Recipe
-) -> dict[str, Instance] | None:
+def _images(folder: Path) -> list[Path]:
+    """List the files that are named like results: not `.DS_Store`, `._NAME.dcm` or `Thumbs.db`."""
+    return sorted(one for one in folder.glob("*.dcm") if not one.name.startswith("."))
+
+
+def _find_frames(folder: Path, sources: Mapping[str, str]) -> dict[str, Instance] | None:
     """Find the same in the one file of an Enhanced CT image, whose frames keep their places."""
-    files = list(folder.iterdir())
+    files = _images(folder)
     if len(files) != 1:
         return None
     try:
         with quiet_pydicom():
             frames = split_frames(files[0], read_header(files[0]))
-            uid = object_uid(sources, recipe, _frames_digest(frames))
+            uid = object_uid(folder.name, sources, _frames_digest(frames))
     except (ReadError, OSError):
         return None
     if files[0].stem != uid:
@@ -87,9 +86,7 @@ def _frames_digest(frames: Iterable[Instance]) -> str:
     return digest.hexdigest()
 
 
-def _source_of(
-    path: Path, sources: Mapping[str, str], recipe: Recipe
-) -> tuple[str | None, Instance | None]:
+def _source_of(path: Path, sources: Mapping[str, str]) -> tuple[str | None, Instance | None]:
     """Find the source whose derived image this file is, if it is one."""
     try:
         ds = read_file(path)
@@ -100,7 +97,7 @@ def _source_of(
     if path.stem != uid:
         return None, None
     for source in _candidates(ds, sources):
-        if image_uid(source, sources[source], recipe, result) == uid:
+        if image_uid(path.parent.name, source, sources[source], result) == uid:
             ds.pop("PixelData")  # a header is kept of every image of the series
             return source, Instance(path, ds)
     return None, None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from pydicom.uid import UID
 
+from ldct_clipdn import __version__
 from ldct_clipdn.io.files import open_file
 from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
 
@@ -42,7 +43,7 @@ NAMESPACE: Final = uuid.UUID("6d1b2c0e-6f5f-4f0c-9a53-2f0d6b1f8c11")
 IMPLEMENTATION_UID: Final = UID(f"2.25.{NAMESPACE.int}")
 IMPLEMENTATION_VERSION: Final = "LDCT_CLIPDN_1"
 
-SCHEMA: Final = "ldct_clipdn/1"
+SCHEMA: Final = "ldct_clipdn/2"
 """What derived images look like; raised when the same pixels would be written otherwise."""
 
 
@@ -63,13 +64,15 @@ class Recipe:
     backend, backend_version
         What computed.
     device_class
-        Kind of device and precision, such as `cpu-fp32`.
+        Kind of device, precision and instructions, such as `cpu-fp32-avx512`.
     hu_low, hu_high
         HU that the network saw as 0 and 1.
     output
         How the images are written.
     batch
         Slices that are computed at once, which may change the last bits.
+    wallclock
+        False writes the study's date and time: one UID must not bear two dates.
     """
 
     weights: str
@@ -83,6 +86,7 @@ class Recipe:
     hu_high: float
     output: OutputOptions = DEFAULT_OUTPUT
     batch: int = 1
+    wallclock: bool = True
 
     def canonical(self) -> str:
         """Write the recipe as text that is the same whenever the recipe is.
@@ -90,9 +94,9 @@ class Recipe:
         Returns
         -------
         str
-            JSON with sorted keys and no blanks.
+            JSON with sorted keys and no blanks; another version of this package is another recipe.
         """
-        parts = {**asdict(self), "schema": SCHEMA}
+        parts = {**asdict(self), "schema": SCHEMA, "package": __version__}
         del parts["weights"], parts["encoder"]
         return json.dumps(parts, sort_keys=True, separators=(",", ":"))
 
@@ -150,17 +154,17 @@ def pixel_digest(stored: NDArray[np.int32]) -> str:
     return digest.hexdigest()
 
 
-def image_uid(source: str, source_pixels: str, recipe: Recipe, result: str) -> str:
+def image_uid(series: str, source: str, source_pixels: str, result: str) -> str:
     """Name a derived image.
 
     Parameters
     ----------
+    series
+        `series_uid` of the derived series, which holds the recipe: an image lies in one series.
     source
         `identity` of the source image.
     source_pixels
         `pixel_digest` of its stored values.
-    recipe
-        What was done to it.
     result
         SHA-256 of the derived image's pixel data.
 
@@ -169,18 +173,18 @@ def image_uid(source: str, source_pixels: str, recipe: Recipe, result: str) -> s
     str
         A UID of the form 2.25.
     """
-    return _uid("sop", source, source_pixels, recipe.canonical(), result)
+    return _uid("sop", series, source, source_pixels, result)
 
 
-def object_uid(frames: Mapping[str, str], recipe: Recipe, result: str) -> str:
+def object_uid(series: str, frames: Mapping[str, str], result: str) -> str:
     """Name a derived image of many frames.
 
     Parameters
     ----------
+    series
+        `series_uid` of the derived series, which holds the recipe.
     frames
         `pixel_digest` of every source frame, by its `identity`.
-    recipe
-        What was done to them.
     result
         SHA-256 of the derived image's pixel data.
 
@@ -190,7 +194,7 @@ def object_uid(frames: Mapping[str, str], recipe: Recipe, result: str) -> str:
         A UID of the form 2.25.
     """
     sources = [f"{name} {digest}" for name, digest in sorted(frames.items())]
-    return _uid("object", *sources, recipe.canonical(), result)
+    return _uid("object", series, *sources, result)
 
 
 def series_uid(scan: Scan, recipe: Recipe) -> str:

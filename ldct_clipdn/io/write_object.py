@@ -101,7 +101,7 @@ class ObjectWriter(JournalledWriter):
             path.unlink()
         with self._waiting.open("rb") as file, explained(first):
             result = hashlib.file_digest(file, "sha256").hexdigest()
-            uid = object_uid(digests, self._series.recipe, result)
+            uid = object_uid(self._series.uid, digests, result)
             path = self.folder / f"{uid}.dcm"
             ds = derive_object(self._frames, uid, extremes, self._series)
             file.seek(0)

@@ -25,7 +25,7 @@ from ldct_clipdn.batch.run import RunOptions, denoise_study
 from ldct_clipdn.errors import ConfigError, WriteError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
 from ldct_clipdn.io import dicom_write, store
-from ldct_clipdn.io.scan import Instance
+from ldct_clipdn.io.scan import Instance, Result
 
 IDENTITY = RunOptions(backend="identity")
 ROOT = Path(__file__).parents[2]
@@ -249,7 +249,7 @@ def test_input_that_vanishes_fails_its_series_by_name(
     last = sorted((source / "a").iterdir())[-1]
     add = dicom_write.ImageWriter.add
 
-    def add_and_remove(self: dicom_write.ImageWriter, result: dicom_write.Result):
+    def add_and_remove(self: dicom_write.ImageWriter, result: Result):
         last.unlink(missing_ok=True)
         return add(self, result)
 

@@ -197,6 +197,20 @@ def test_without_wallclock_the_studys_date_is_written(source: Path, tmp_path: Pa
             assert (one.InstanceCreationDate, one.SeriesDate) == ("20200102", "20200102")
 
 
+def test_one_series_never_bears_two_dates(source: Path, tmp_path: Path) -> None:
+    first = denoise_study(source / "a", tmp_path / "out", IDENTITY)
+    hidden = RunOptions(backend="identity", wallclock=False)
+    second = denoise_study(source / "a", tmp_path / "out", hidden)
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    dates, uids = [], set()
+    for record in (*first.series, *second.series):
+        images = by_number(tmp_path / "out" / record.derived_uid).values()
+        dates.append({one.SeriesDate for one in images})
+        uids |= {one.SOPInstanceUID for one in images}
+    assert dates[0] != dates[1] == {"20200102"}
+    assert len(uids) == 6
+
+
 # --- what goes wrong -------------------------------------------------------------------------
 
 
@@ -306,6 +320,19 @@ def test_a_second_run_writes_nothing_anew(source: Path, tmp_path: Path) -> None:
     assert [one.derived_uid for one in second.series] == [one.derived_uid for one in first.series]
     assert outcomes(second) == outcomes(first)
     assert {one: one.stat().st_mtime_ns for one in (tmp_path / "out").rglob("*.dcm")} == stamps
+
+
+def test_what_a_file_manager_leaves_in_a_result_is_passed_over(
+    source: Path, tmp_path: Path
+) -> None:
+    (record,) = denoise_study(source / "a", tmp_path / "out", IDENTITY).series
+    folder = tmp_path / "out" / record.derived_uid
+    for name in (".DS_Store", f"._{record.derived_uid}.dcm", "Thumbs.db"):
+        (folder / name).write_bytes(b"x")
+    again = denoise_study(source / "a", tmp_path / "out", IDENTITY)
+    assert (again.exit_code, again.series[0].derived_uid) == (0, record.derived_uid)
+    (folder / "2.25.1.dcm").write_bytes(b"x")  # named like an image
+    assert denoise_study(source / "a", tmp_path / "out", IDENTITY).exit_code == 1
 
 
 def test_another_recipe_is_another_series_beside_the_first(

@@ -40,10 +40,23 @@ def test_every_back_end_says_what_it_is_and_keeps_shape_and_type(
 def test_auto_is_torch_and_knows_its_weights(weights: Path) -> None:
     engine = open_engine(weights, device="cpu")
     assert (engine.name, engine.version) == ("torch", torch.__version__)
-    assert engine.device_class == "cpu-fp32"
+    instructions = torch.backends.cpu.get_cpu_capability().lower()
+    assert engine.device_class.startswith(f"cpu-fp32-{instructions}")
     assert engine.weights.name == "w.safetensors"
     assert engine.weights.sha256 == file_sha256(weights)
     assert "random" in engine.weights.encoder  # a random encoder is said everywhere
+
+
+@pytest.mark.parametrize("name", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
+def test_other_instructions_are_another_device(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    plain = open_engine(weights, device="cpu").device_class
+    with monkeypatch.context() as limited:
+        limited.setenv(name, "SSE41")
+        assert open_engine(weights, device="cpu").device_class == f"{plain}-sse41"
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "ZVECTOR")
+    assert open_engine(weights, device="cpu").device_class.startswith("cpu-fp32-zvector")
 
 
 def test_a_batch_is_its_images(weights: Path) -> None:

@@ -8,22 +8,25 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from builders import edit
+from builders import edit, make_series
 from deriving import KINDS, LONG_NAME, RECIPE, TIME, Workshop, same, soften
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import ExplicitVRLittleEndian
 
 from ldct_clipdn.errors import WriteError
+from ldct_clipdn.io import uids
 from ldct_clipdn.io.dicom_read import read_slice
-from ldct_clipdn.io.dicom_write import Result, to_stored, write_derived
+from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.find import find_series
-from ldct_clipdn.io.scan import Scan, Slice
+from ldct_clipdn.io.scan import Result, Scan, Slice
+from ldct_clipdn.io.stored import to_stored
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -102,6 +105,8 @@ def test_same_input_and_recipe_give_the_same_bytes_in_two_processes(
         {"device_class": "cuda-fp32"},
         {"hu_low": -1000.0},
         {"hu_high": 2000.0},
+        {"batch": 2},
+        {"wallclock": False},
     ],
 )
 def test_another_recipe_gives_other_uids(workshop: Workshop, changes: dict[str, object]) -> None:
@@ -111,6 +116,37 @@ def test_another_recipe_gives_other_uids(workshop: Workshop, changes: dict[str, 
     assert first[1].SeriesInstanceUID != second[1].SeriesInstanceUID
     uids = [ds.SOPInstanceUID for each in (first, second) for ds in each.values()]
     assert len(set(uids)) == 6
+
+
+def test_another_version_of_this_package_gives_other_uids(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = workshop.make()
+    first = workshop.derive(scan)
+    monkeypatch.setattr(uids, "__version__", "99.0")
+    second = workshop.derive(scan)
+    assert first[1].SeriesInstanceUID != second[1].SeriesInstanceUID
+    assert len({ds.SOPInstanceUID for each in (first, second) for ds in each.values()}) == 6
+
+
+def test_an_image_lies_in_one_series(workshop: Workshop) -> None:
+    """The same slice with the same result, first of a part and then of the repaired whole."""
+    scan = workshop.make()
+    part = workshop.derive(replace(scan, instances=scan.instances[:2], lost=1))
+    whole = workshop.derive(scan)
+    assert part[1].PixelData == whole[1].PixelData
+    assert len({ds.SOPInstanceUID for each in (part, whole) for ds in each.values()}) == 5
+
+
+@pytest.mark.parametrize(("energy", "kept"), [("VMI", ["VMI"]), ("DE_VMI", [])])
+def test_what_the_values_mean_stays(
+    workshop: Workshop, energy: str, kept: list[str], dciodvfy: Callable[[Path], Counter[str]]
+) -> None:
+    make_series(workshop.source, slices=1, image_type=["ORIGINAL", "PRIMARY", "AXIAL", energy])
+    (scan,) = find_series(workshop.source, admit=frozenset({"monoenergetic"}))
+    (ds,) = workshop.derive(scan).values()
+    assert list(ds.ImageType) == ["DERIVED", "SECONDARY", "AXIAL", *kept]
+    assert dciodvfy(Path(ds.filename)) - dciodvfy(scan.instances[0].path) == Counter()
 
 
 def test_another_result_gives_other_sop_uids_and_is_refused_in_the_same_folder(

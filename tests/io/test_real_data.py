@@ -24,10 +24,10 @@ from ldct_clipdn.inference.backends.identity import IdentityBackend
 from ldct_clipdn.inference.denoise import denoise_slices
 from ldct_clipdn.io.codecs import transfer_syntax
 from ldct_clipdn.io.dicom_read import read_slice
-from ldct_clipdn.io.dicom_write import Result, write_derived
+from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.files import open_file
 from ldct_clipdn.io.find import find_series
-from ldct_clipdn.io.scan import Instance, Scan
+from ldct_clipdn.io.scan import Instance, Result, Scan
 
 pytestmark = [
     pytest.mark.data,

@@ -29,7 +29,7 @@ class Backend(Protocol):
 
     @property
     def device_class(self) -> str:
-        """Kind of device and precision, such as `cpu-fp32`; part of the recipe behind UIDs."""
+        """Device, precision and instructions (`cpu-fp32-avx512`); part of the recipe of UIDs."""
 
     @property
     def weights(self) -> WeightsInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import environ
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -21,6 +22,10 @@ __all__ = ["PRECISIONS", "TorchBackend"]
 
 PRECISIONS: Final = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 """What products are computed in, and its name in the recipe."""
+
+
+ONEDNN_LIMITS: Final = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""By these a user keeps the library of the convolutions from newer instructions."""
 
 
 class TorchBackend:
@@ -57,7 +62,7 @@ class TorchBackend:
         self.model = model.to(device)
         self.weights = weights
         self.device = device
-        self.device_class = f"{device.type}-{PRECISIONS[precision]}"
+        self.device_class = f"{device.type}-{PRECISIONS[precision]}-{_instructions(device)}"
         self._precision = precision
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -92,6 +97,14 @@ class TorchBackend:
         is_full = self._precision == "float32"
         dtype = None if is_full else getattr(torch, self._precision)
         return torch.autocast(self.device.type, dtype, enabled=not is_full)
+
+
+def _instructions(device: torch.device) -> str:
+    """Say by which instructions the same network gives other last bits on another machine."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device).lower().replace(" ", "-")
+    limits = (environ.get(name, "") for name in ONEDNN_LIMITS)
+    return "-".join(filter(None, (torch.backends.cpu.get_cpu_capability(), *limits))).lower()
 
 
 @contextmanager
