@@ -1,4 +1,4 @@
-"""Where the truth is known: errors to it on the phantom, by two simulators; and clean input."""
+"""Where the truth is known: errors to it on phantoms, by two simulators; and clean input."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from scipy import ndimage
 
 from ldct_clipdn.batch.trial import try_strength
+from ldct_clipdn.bench import anatomies
+from ldct_clipdn.bench.anatomies import Anatomy
 from ldct_clipdn.bench.contestants import Contestant
 from ldct_clipdn.bench.contrast import FULL_DOSE_HU
 from ldct_clipdn.bench.draws import DrawsOf
@@ -17,7 +19,6 @@ from ldct_clipdn.bench.second_simulator import SecondScanner
 from ldct_clipdn.ct.hu import WINDOWS
 from ldct_clipdn.ct.lowdose import simulate_low_dose
 from ldct_clipdn.ct.noise_meter import measure_noise, soft_tissue
-from ldct_clipdn.ct.phantom import abdomen_phantom, spacing_mm
 from ldct_clipdn.ct.tissue import body_mask, smooth
 
 if TYPE_CHECKING:
@@ -41,9 +42,6 @@ __all__ = [
 ]
 
 SIZE: Final = 384
-PATIENTS: Final = (101, 102)
-"""Seeds of phantoms; the default weights were trained on some of 0 to 6."""
-
 DOSES: Final = (1.0, 0.25)
 
 OUR_KERNELS: Final = {"standard": FULL_DOSE_HU, "sharp": 30.0}
@@ -65,8 +63,8 @@ class PhantomRow:
 
     Parameters
     ----------
-    simulator, kernel, dose, patient
-        The series; the patient is the phantom's seed.
+    simulator, kernel, dose, phantom
+        The series.
     noise_hu
         Of the input, by the noise meter.
     method
@@ -78,7 +76,7 @@ class PhantomRow:
     simulator: str
     kernel: str
     dose: float
-    patient: int
+    phantom: str
     noise_hu: float
     method: str
     rmse_hu: float
@@ -117,7 +115,7 @@ class _Scanned(NamedTuple):
     simulator: str
     kernel: str
     dose: float
-    patient: int
+    phantom: str
     truth: Plane
     noisy: Plane
 
@@ -139,12 +137,12 @@ def measure_phantoms(methods: Sequence[Contestant], say: Callable[[str], None]) 
     """
     rows: list[PhantomRow] = []
     for one in _scans():
-        say(f"phantom {one.patient}, {one.simulator} simulator, {one.kernel}, dose {one.dose:g}")
+        say(f"{one.phantom}, {one.simulator} simulator, {one.kernel}, dose {one.dose:g}")
         noise = measure_noise(one.noisy)
         body = body_mask(smooth(one.truth))
         for method in methods:
             error = windowed_error(method.denoise(one.noisy[None], noise)[0], one.truth, body)
-            name = (one.simulator, one.kernel, one.dose, one.patient)
+            name = (one.simulator, one.kernel, one.dose, one.phantom)
             decibel = 20 * float(np.log10(WINDOWS["abdomen"].width / error))
             rows.append(PhantomRow(*name, noise, method.name, error, decibel))
     return rows
@@ -171,20 +169,26 @@ def windowed_error(image: Plane, truth: Plane, body: Mask) -> float:
 
 
 def _scans() -> Iterator[_Scanned]:
-    pixel = spacing_mm(SIZE)[1]
-    for patient in PATIENTS:
-        truth = abdomen_phantom(1, SIZE, patient)[0]
-        for kernel, level in OUR_KERNELS.items():
-            unit = _unit_noise(truth, pixel, kernel, draws=len(DOSES), seed=patient)
-            for dose, noise in zip(DOSES, unit, strict=True):
-                noisy = truth + noise * np.float32(level / dose**0.5)
-                yield _Scanned("own", kernel, dose, patient, truth, noisy)
-        for kernel in SECOND_KERNELS:
-            scanner = SecondScanner(truth, pixel, kernel)
-            noiseless = scanner.truth()
-            for k, dose in enumerate(DOSES):
-                noisy = scanner.scan(dose, seed=10 * patient + k)
-                yield _Scanned("second", kernel, dose, patient, noiseless, noisy)
+    for one in anatomies.anatomies(SIZE):
+        yield from _own_scans(one)
+        yield from _second_scans(one)
+
+
+def _own_scans(one: Anatomy) -> Iterator[_Scanned]:
+    for kernel, level in OUR_KERNELS.items():
+        unit = _unit_noise(one.hu, one.pixel_mm, kernel, draws=len(DOSES), seed=one.seed)
+        for dose, noise in zip(DOSES, unit, strict=True):
+            noisy = one.hu + noise * np.float32(level / dose**0.5)
+            yield _Scanned("own", kernel, dose, one.name, one.hu, noisy)
+
+
+def _second_scans(one: Anatomy) -> Iterator[_Scanned]:
+    for kernel in SECOND_KERNELS:
+        scanner = SecondScanner(one.hu, one.pixel_mm, kernel)
+        noiseless = scanner.truth()
+        for k, dose in enumerate(DOSES):
+            noisy = scanner.scan(dose, seed=10 * one.seed + k)
+            yield _Scanned("second", kernel, dose, one.name, noiseless, noisy)
 
 
 def _unit_noise(truth: Plane, pixel_mm: float, kernel: str, draws: int, seed: int) -> Plane:
@@ -221,11 +225,11 @@ def phantom_draws(draws: int, seed: int) -> DrawsOf:
     DrawsOf
         The slice.
     """
-    truth = abdomen_phantom(1, SIZE, PATIENTS[0])[0]
+    one = anatomies.abdomen(anatomies.PATIENTS[0], SIZE)
     level = FULL_DOSE_HU / 0.25**0.5
-    noise = _unit_noise(truth, spacing_mm(SIZE)[1], "standard", draws, seed)
-    noisy = (truth + one * np.float32(level) for one in noise)
-    return DrawsOf(f"phantom {PATIENTS[0]}", truth, noisy, level)
+    unit = _unit_noise(one.hu, one.pixel_mm, "standard", draws, seed)
+    noisy = (one.hu + noise * np.float32(level) for noise in unit)
+    return DrawsOf(f"phantom {one.seed}", one.hu, noisy, level)
 
 
 def measure_clean(

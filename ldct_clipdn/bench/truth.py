@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ldct_clipdn.bench.anatomies import PATIENTS, SHEPP_LOGAN
 from ldct_clipdn.bench.contestants import STRENGTHS, Contestant, contestants
 from ldct_clipdn.bench.contrast import (
     DiscRow,
@@ -237,6 +238,7 @@ def _check_same_run(folder: Path, engine: Backend, options: TruthOptions) -> Non
         "ct": [str(one) for one in options.ct],
         "seed": options.seed,
         "strengths": STRENGTHS,
+        "phantoms": [*PATIENTS, SHEPP_LOGAN],
     }
     path = folder / "run.json"
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != depends:

@@ -39,11 +39,11 @@ def draw_phantoms(rows: Sequence[PhantomRow], path: Path) -> None:
     path
         PNG.
     """
-    figure, axes = _figure(10.0, 3.6, 1, 1)
+    figure, axes = _figure(13.0, 3.6, 1, 1)
     (one,) = axes
     series: dict[str, dict[str, float]] = {}
     for row in rows:
-        label = f"{row.simulator}\n{row.kernel}\ndose {row.dose:g}\n{row.patient}"
+        label = f"{row.simulator}\n{row.kernel}\ndose {row.dose:g}\n{row.phantom}"
         series.setdefault(label, {})[row.method] = row.psnr_db
     methods = [name for name in dict.fromkeys(row.method for row in rows) if name != INPUT]
     for k, (name, colour) in enumerate(zip(methods, COLOURS[1:], strict=False)):

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ldct_clipdn.bench.anatomies import SHEPP_LOGAN
 from ldct_clipdn.bench.contestants import INPUT
 from ldct_clipdn.bench.results import markdown_table, write_text
 
@@ -25,6 +26,18 @@ AUC_LOSS: Final = 0.02
 LEAST_F50: Final = 0.9
 MOST_CHANGE: Final = 0.5
 LEAST_CONTRAST: Final = 0.95
+
+NOTES: Final = {
+    "phantom": f"""\
+Two of the three phantoms, the abdomens, come from the generator that 14 of the default weights'
+116 training images came from, with other seeds. {SHEPP_LOGAN} (scikit-image's, in HU) is an anatomy
+that no training here has seen. Training crops of the default weights hold faint ellipses since
+stage three, and every phantom here is made of ellipses.""",
+    "discs": """\
+Training crops of the default weights hold faint ellipses since stage three: discs are not strange
+to them.""",
+}
+"""What a reader of a table must know of the training."""
 
 
 def write_report(results: Results, path: Path) -> None:
@@ -53,6 +66,7 @@ def write_report(results: Results, path: Path) -> None:
     for part, (title, table) in tables.items():
         if results[part]:
             lines += [f"## {title}", "", markdown_table(table(results[part])), ""]
+            lines += [NOTES[part], ""] if part in NOTES else []
     write_text(path, "\n".join(lines))
 
 
@@ -81,12 +95,18 @@ def aims(results: Results) -> list[str]:
 def _phantom_aims(rows: Sequence[Row]) -> Iterable[tuple[bool, str]]:
     if not rows:
         return
-    series = _by_series(rows)
-    gains = [found[_last(rows)] - found["TV"] for found in series.values()]
+    found = _by_series(rows)
+    over = {series: one[_last(rows)] - one["TV"] for series, one in found.items()}
+    gains = list(over.values())
+    phantoms: dict[str, list[float]] = {}
+    for (*_, phantom), gain in over.items():
+        phantoms.setdefault(phantom, []).append(gain)
+    each = ", ".join(f"{name} {np.mean(one):.2f}" for name, one in phantoms.items())
     worst = min(gains)
     yield (
         float(np.mean(gains)) >= GAIN_DB,
-        f"{np.mean(gains):.2f} dB over TV on average of {len(gains)} series (aim {GAIN_DB})",
+        f"{np.mean(gains):.2f} dB over TV on average of {len(gains)} series (aim {GAIN_DB});"
+        f" by phantom: {each}",
     )
     yield worst > 0, f"at worst {worst:.2f} dB over TV on a series (aim: above 0 on every series)"
 
@@ -217,7 +237,7 @@ def _by_series(rows: Sequence[Row]) -> dict[tuple[str, ...], dict[str, float]]:
 
 
 def _series(row: Row) -> tuple[str, ...]:
-    return row["simulator"], row["kernel"], f"{row['dose']:g}", str(row["patient"])
+    return row["simulator"], row["kernel"], f"{row['dose']:g}", str(row["phantom"])
 
 
 def _last(rows: Sequence[Row]) -> str:

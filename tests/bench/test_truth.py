@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from ldct_clipdn.bench import contrast, known_truth, truth
+from ldct_clipdn.bench import anatomies, contrast, known_truth, truth
+from ldct_clipdn.bench.anatomies import shepp_logan
 from ldct_clipdn.bench.contestants import Contestant, contestants
 from ldct_clipdn.bench.contrast import NoiseSource, measure_discs, measure_edges
 from ldct_clipdn.bench.draws import DrawsOf, average_draws, draw_row
-from ldct_clipdn.bench.known_truth import head_contrast, head_phantom, windowed_error
+from ldct_clipdn.bench.known_truth import (
+    head_contrast,
+    head_phantom,
+    measure_phantoms,
+    windowed_error,
+)
 from ldct_clipdn.bench.second_simulator import SecondScanner
 from ldct_clipdn.bench.truth import TruthOptions, real_slices, run_truth
+from ldct_clipdn.bench.truth_parts import PARTS
 from ldct_clipdn.bench.truth_tables import aims
 from ldct_clipdn.cli.main import main
 from ldct_clipdn.ct.phantom import abdomen_phantom
@@ -35,7 +44,7 @@ def small(monkeypatch):
     monkeypatch.setattr(known_truth, "SIZE", 160)
     monkeypatch.setattr(known_truth, "OUR_KERNELS", {"standard": 12.0})
     monkeypatch.setattr(known_truth, "SECOND_KERNELS", ("hann",))
-    monkeypatch.setattr(known_truth, "PATIENTS", (101,))
+    monkeypatch.setattr(anatomies, "PATIENTS", (101,))
     monkeypatch.setattr(known_truth, "HEAD_DRAWS", 1)
 
 
@@ -97,8 +106,6 @@ def test_discs_and_doses_of_one_contrast_over_noise_are_samples_of_their_own(mon
 
 @pytest.mark.usefixtures("small")
 def test_an_identity_keeps_edges_and_a_blur_does_not():
-    from scipy import ndimage
-
     blur = Contestant("blur", lambda hu, _: ndimage.gaussian_filter(hu, (0, 1.5, 1.5)))
     rows, curves = measure_edges(White(), [INPUT, SAME, blur], quiet)
     ratios = {(row.dose, row.method): row.ratio for row in rows}
@@ -136,6 +143,39 @@ def test_second_scanner_gives_hu_and_noise_that_grows_with_less_dose():
     assert np.array_equal(scanner.scan(0.5, 7), scanner.scan(0.5, 7))
 
 
+def test_shepp_logan_has_the_hu_of_a_head_and_rings_nowhere():
+    from skimage.data import shepp_logan_phantom
+
+    hu = shepp_logan(400)
+    drawn = shepp_logan_phantom()
+    flat = ndimage.maximum_filter(drawn, 9) == ndimage.minimum_filter(drawn, 9)
+    for value, wanted in ((0.2, 40), (0.3, 80)):
+        assert hu[flat & np.isclose(drawn, value)] == pytest.approx(wanted, abs=1)
+    ventricles = ndimage.binary_fill_holes(drawn > 0) & flat & (drawn == 0)
+    assert ventricles.sum() > 500
+    assert hu[ventricles] == pytest.approx(-40, abs=1)
+    for size in (96, 384, 512):
+        resized = shepp_logan(size)
+        assert resized.shape == (size, size)
+        assert resized[0, 0] == -1000
+        assert -1000 <= resized.min() < resized.max() <= 360.001
+
+
+@pytest.mark.usefixtures("small")
+def test_phantoms_are_measured_on_an_anatomy_that_no_training_saw():
+    halved = Contestant("TV", lambda hu, _: ndimage.gaussian_filter(hu, (0, 1, 1)))
+    rows = measure_phantoms([INPUT, halved, SAME], quiet)
+    series = {(row.simulator, row.dose, row.phantom) for row in rows}
+    phantoms = ("abdomen 101", "Shepp-Logan")
+    assert series == {(one, d, p) for one in ("own", "second") for d in (1, 0.25) for p in phantoms}
+    assert all(2 < row.noise_hu < 120 for row in rows)
+    none: dict[str, list] = {part: [] for part in PARTS}
+    said = aims(none | {"phantom": [asdict(row) for row in rows]})[0]
+    assert "average of 8 series" in said
+    assert "by phantom: abdomen 101" in said
+    assert "Shepp-Logan" in said
+
+
 def test_made_head_has_grey_and_white_matter():
     hu, grey, white = head_phantom()
     assert min(grey.sum(), white.sum()) > 500
@@ -161,6 +201,7 @@ def test_a_run_writes_everything_and_goes_on(tmp_path, monkeypatch):
     assert {"phantom.csv", "discs.png", "edges.png", "draws_phantom_101.png", "report.md"} <= names
     report = (tmp_path / "report.md").read_text()
     assert "reached: AUC after" in report
+    assert "no training here has seen" in report
     assert "**missed**: at worst -" in report  # an identity is worse than a filter
     assert all(np.isfinite(row["psnr_db"]) for row in results["phantom"])
     (tmp_path / "clean.csv").unlink()

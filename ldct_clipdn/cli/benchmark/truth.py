@@ -12,7 +12,7 @@ from ldct_clipdn.cli.options import add_command, at_least, print_json
 
 __all__ = ["add_parser", "run"]
 
-DESCRIPTION: Final = """Where the truth is known: error to the truth of the phantom by two
+DESCRIPTION: Final = """Where the truth is known: error to the truth of phantoms by two
 independent simulators; faint discs before and after, by model observers; transfer of edges; mean
 and spread over many draws of the noise; what is done to normal dose. Total variation and non-local
 means stand beside, at fixed strengths in units of the noise. OUT gets a CSV per part, figures, and
