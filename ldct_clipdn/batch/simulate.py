@@ -14,9 +14,9 @@ import numpy as np
 
 from ldct_clipdn.batch.hold import hold_folder
 from ldct_clipdn.batch.plan import check_folders, plan_run
-from ldct_clipdn.ct.kernel import KERNELS
-from ldct_clipdn.ct.lowdose import simulate_low_dose
+from ldct_clipdn.ct.lowdose import check_choices, simulate_low_dose
 from ldct_clipdn.errors import ConfigError, LdctError, ReadError
+from ldct_clipdn.io.acquisition import tube_currents
 from ldct_clipdn.io.attributes import number, text
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.find import find_series
@@ -90,7 +90,7 @@ def simulate_study(
     Raises
     ------
     ConfigError
-        When source, target, dose or kernel cannot be used, or another run holds the target.
+        When source, target or recipe cannot be used, or another run holds the target.
     """
     _check(recipe)
     source, target = Path(source), Path(target)
@@ -120,11 +120,7 @@ def _check(recipe: SimulationRecipe) -> None:
             f"the dose {recipe.dose:g} is no lower dose",
             remedy="Give between 0 and 1, such as 0.25",
         )
-    if recipe.kernel != "auto" and recipe.kernel not in KERNELS:
-        names = ", ".join(KERNELS)
-        raise ConfigError(
-            f"no kernel is named {recipe.kernel!r}", remedy=f"Choose auto or one of {names}"
-        )
+    check_choices(recipe.kernel, recipe.photons, recipe.seed)
 
 
 def _results(scan: Scan, recipe: SimulationRecipe) -> Iterator[Result]:
@@ -137,8 +133,8 @@ def _results(scan: Scan, recipe: SimulationRecipe) -> Iterator[Result]:
         spacing_mm=(_step_mm(scan), *scan.spacing_mm),
         kernel=recipe.kernel,
         photons=recipe.photons,
-        thickness_mm=_headers(scan, "SliceThickness", (0.0,))[0] or None,
-        tube_current=_tube_current(scan),
+        thickness_mm=_thickness_mm(scan),
+        tube_current=tube_currents([one.header for one in scan.instances]),
         seed=recipe.seed,
     )
     for instance, pixels, hu in zip(scan.instances, before, low, strict=True):
@@ -171,15 +167,10 @@ def _step_mm(scan: Scan) -> float:
     places = [along_normal(one.header) for one in scan.instances]
     known = np.array([one for one in places if one is not None])
     step = float(np.median(np.abs(np.diff(known)))) if len(known) > 1 else 0.0
-    return step or _headers(scan, "SliceThickness", (0.0,))[0] or 1.0
+    return step or _thickness_mm(scan) or 1.0
 
 
-def _tube_current(scan: Scan) -> tuple[float, ...] | None:
-    current = _headers(scan, "XRayTubeCurrent", (0.0,))
-    return current if len(current) == len(scan.instances) and min(current) > 0 else None
-
-
-def _headers(scan: Scan, keyword: str, otherwise: tuple[float, ...]) -> tuple[float, ...]:
-    """Read a number from every header that has it."""
-    read = (number(one.header, keyword) for one in scan.instances)
-    return tuple(one for one in read if one is not None) or otherwise
+def _thickness_mm(scan: Scan) -> float | None:
+    """Read the slice thickness off the first header that has one."""
+    read = (number(one.header, "SliceThickness") for one in scan.instances)
+    return next((one for one in read if one is not None and one > 0), None)

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from ldct_clipdn.ct.hu import WINDOWS
-from ldct_clipdn.ct.noise_meter import measure_noise, smooth, soft_tissue
-from ldct_clipdn.ct.nps import find_uniform_rois
+from ldct_clipdn.ct.kernel import noise_regions
+from ldct_clipdn.ct.noise_meter import TISSUE_HU, measure_noise, soft_tissue
+from ldct_clipdn.ct.nps import ROI_PX
 from ldct_clipdn.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     Volume = NDArray[np.float32]
 
 __all__ = ["FairSet", "NoiseShares", "measure_shares", "window_psnr"]
-
-BLOCK_PX: Final = 16
 
 MASK_HU: Final = (-100.0, 200.0)
 """Smoothed full dose that counts: soft tissue with its borders to fat and to contrast medium."""
@@ -89,18 +88,16 @@ def measure_shares(full: Volume, quarter: Volume) -> NoiseShares:
     """
     noise: list[NDArray[np.float64]] = []
     added: list[NDArray[np.float64]] = []
-    trend = _trend(BLOCK_PX)
+    trend = _trend(ROI_PX)
     for f, q in zip(full, quarter, strict=True):
-        image = torch.from_numpy(f)
-        mask = soft_tissue(image, erosion=0).numpy()
-        for row, column in find_uniform_rois(f, smooth(image, 3.0).numpy(), mask, BLOCK_PX):
-            cut = np.s_[row : row + BLOCK_PX, column : column + BLOCK_PX]
+        for row, column in noise_regions(f, TISSUE_HU):
+            cut = np.s_[row : row + ROI_PX, column : column + ROI_PX]
             for blocks, one in ((noise, f[cut]), (added, (q - f)[cut])):
                 flat = one.reshape(-1).astype(np.float64)
                 blocks.append(flat - trend @ (trend.T @ flat))
     if not noise:
         raise DataError("the pair has no uniform block of soft tissue")
-    freedom = BLOCK_PX**2 - trend.shape[1]
+    freedom = ROI_PX**2 - trend.shape[1]
     e, m = np.stack(noise), np.stack(added)
     v_full, v_added, both = (
         float((x * y).sum(axis=1).mean() / freedom) for x, y in ((e, e), (m, m), (e, m))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.cli.options import add_command, at_least, print_json
 from ldct_clipdn.errors import ConfigError
 
 __all__ = ["add_parser", "run"]
@@ -46,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="N",
         help="quanta per unattenuated ray at full dose; auto reads the series' noise",
     )
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other noise")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="another seed, other noise")
 
 
 def run(args: argparse.Namespace) -> int:

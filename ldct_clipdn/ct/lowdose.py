@@ -8,6 +8,7 @@ fan beam, whose rays are the same lines in another order.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,7 +26,11 @@ from ldct_clipdn.errors import ConfigError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["noise_fields", "ray_lengths", "simulate_low_dose"]
+__all__ = ["NOISE_VERSION", "check_choices", "noise_fields", "ray_lengths", "simulate_low_dose"]
+
+NOISE_VERSION: Final = 2
+"""To be raised when the same slices and settings give other noise: what was simulated before is
+then known to be out of date. 2: regions that hold anatomy no longer tell the dose."""
 
 WATER_PER_MM: Final = 0.0195
 """Attenuation of water at about 65 keV, the effective energy of 120 kV behind a body."""
@@ -46,6 +51,9 @@ EXPONENT: Final = 0.85
 
 FINE_STEPS: Final = 4
 """Parts of the slice distance on which noise is drawn, so that overlapping slices share some."""
+
+SQUARE: Final = 0.01
+"""Largest relative difference of row and column spacing that is rounding."""
 
 LOWEST_QUANTA: Final = 10.0
 """Fewer per ray, and noise is no longer Gaussian: the slice is called approximate."""
@@ -69,6 +77,7 @@ def simulate_low_dose(  # noqa: PLR0913 - physics has as many knobs
     tube_current: Sequence[float] | None = None,
     seed: int = 0,
     device: str = "cpu",
+    doubts: dict[int, str] | None = None,
 ) -> NDArray[np.float32]:
     """Make of a normal-dose CT what a fraction of its dose would have given.
 
@@ -82,7 +91,8 @@ def simulate_low_dose(  # noqa: PLR0913 - physics has as many knobs
     dose
         Share of the dose, above 0 to 1.
     spacing_mm
-        Distance of rows and columns in mm, before them that of slices; or the pixel size alone.
+        Distance of rows and columns in mm, equal, before them that of slices; or the pixel size
+        alone.
     kernel
         A key of `ct.kernel.KERNELS`; `auto` finds the one whose spectrum the slices' noise has.
     photons
@@ -95,9 +105,11 @@ def simulate_low_dose(  # noqa: PLR0913 - physics has as many knobs
     tube_current
         Of each slice, in any unit; None: the same for all.
     seed
-        Start of the generator.
+        Start of the generator, 0 or more.
     device
         Where to compute, such as `cpu` or `cuda`.
+    doubts
+        Takes, by slice, why the simulation is only approximate; the same is logged.
 
     Returns
     -------
@@ -111,32 +123,83 @@ def simulate_low_dose(  # noqa: PLR0913 - physics has as many knobs
     """
     hu = checked_hu(hu)
     volume = hu if hu.ndim == 3 else hu[None]
-    current = np.ones(len(volume)) if tube_current is None else np.asarray(tube_current, float)
+    check_choices(kernel, photons, seed)
     spacing = (spacing_mm, spacing_mm) if isinstance(spacing_mm, int | float) else spacing_mm
-    _check(dose, electronic, spacing, len(volume) == len(current) and bool((current > 0).all()))
+    _check(dose, spacing, electronic, thickness_mm)
+    current = _relative_current(tube_current, len(volume))
     if dose == 1:
         return volume.reshape(hu.shape).copy()
-    scan = _Scan(volume, spacing, current / np.median(current), thickness_mm, seed, device)
+    scan = _Scan(volume, spacing, current, thickness_mm, seed, device)
     probe = Probe(volume)
     window = _window(kernel, scan, probe)
     quanta = _own_quanta(scan, probe, window) if photons == "auto" else float(photons)
-    scan.report(quanta, dose)
+    for k, reason in scan.doubts(quanta, dose).items():
+        logger.warning("Slice %d: %s: approximate", k, reason)
+        if doubts is not None:
+            doubts[k] = reason
     rays = _Rays(dose, quanta, electronic)
     added = [scan.noise(k, rays, window) for k in range(len(volume))]
     return (volume + np.stack(added)).reshape(hu.shape)
 
 
-def _check(dose: float, electronic: float, spacing_mm: Sequence[float], current: bool) -> None:
+def check_choices(kernel: str, photons: str | float, seed: int) -> None:
+    """Refuse what `simulate_low_dose` could not use for any slice.
+
+    Parameters
+    ----------
+    kernel, photons, seed
+        As there.
+
+    Raises
+    ------
+    ConfigError
+        When one of them cannot be used.
+    """
+    if kernel != "auto" and kernel not in KERNELS:
+        names = ", ".join(KERNELS)
+        raise ConfigError(f"no kernel is named {kernel!r}", remedy=f"Choose auto or one of {names}")
+    if photons != "auto" and not _is_positive(photons):
+        raise ConfigError(
+            f"photons {photons!r} is no positive number", remedy="Give auto, or 1e5, in quanta"
+        )
+    if seed < 0:
+        raise ConfigError(f"the seed {seed} is below 0", remedy="Give 0 or more")
+
+
+def _check(
+    dose: float, spacing_mm: Sequence[float], electronic: float, thickness_mm: float | None
+) -> None:
     if not 0 < dose <= 1:
         raise ConfigError(
             f"the dose {dose} is not a share", remedy="Give above 0 to 1, such as 0.25"
         )
-    if len(spacing_mm) not in (2, 3) or not min(spacing_mm) > 0:
+    if len(spacing_mm) not in (2, 3) or not all(map(_is_positive, spacing_mm)):
         raise ConfigError(f"the spacing {spacing_mm} mm is not one, two or three positive numbers")
-    if not electronic >= 0:
-        raise ConfigError(f"the electronic noise {electronic} is below 0")
-    if not current:
+    rows, columns = spacing_mm[-2:]
+    if not math.isclose(rows, columns, rel_tol=SQUARE):
+        raise ConfigError(
+            f"pixels of {rows:g} x {columns:g} mm are not square", remedy="Resample the slices"
+        )
+    if electronic and not _is_positive(electronic):
+        raise ConfigError(f"the electronic noise {electronic} is neither 0 nor a positive number")
+    if thickness_mm is not None and not _is_positive(thickness_mm):
+        raise ConfigError(f"the thickness {thickness_mm} mm is no positive number")
+
+
+def _is_positive(value: str | float) -> bool:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return False
+    return math.isfinite(number) and number > 0
+
+
+def _relative_current(current: Sequence[float] | None, slices: int) -> NDArray[np.float64]:
+    if current is None:
+        return np.ones(slices)
+    if len(current) != slices or not all(map(_is_positive, current)):
         raise ConfigError("tube_current must give a positive number for every slice")
+    return np.asarray(current, float) / np.median(current)
 
 
 class _Rays(NamedTuple):
@@ -179,15 +242,17 @@ class _Scan(NamedTuple):
         rows, columns = self.volume.shape[1:]
         return noise[:rows, :columns].cpu().numpy() * np.float32(1000 / WATER_PER_MM)
 
-    def report(self, quanta: float, dose: float) -> None:
-        """Say which slices the physics here does not fully cover."""
+    def doubts(self, quanta: float, dose: float) -> dict[int, str]:
+        """Say which slices the physics here does not fully cover, and why."""
+        found: dict[int, list[str]] = {}
         for k, plane in enumerate(self.volume):
             few = int((dose * quanta * self._share_arriving(k) < LOWEST_QUANTA).sum())
             if few:
-                logger.warning("Slice %d: %d rays get under 10 quanta: approximate", k, few)
+                found.setdefault(k, []).append(f"{few} rays get under 10 quanta")
             border = np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]])
             if np.mean(border > EDGE_HU) > EDGE_SHARE:
-                logger.warning("Slice %d: the body goes on outside the field: approximate", k)
+                found.setdefault(k, []).append("the body goes on outside the field")
+        return {k: ", ".join(reasons) for k, reasons in found.items()}
 
     def _share_arriving(self, k: int) -> Tensor:
         lengths = ray_lengths(torch.from_numpy(self.volume[k]).to(self.device), self.beam)
@@ -208,9 +273,6 @@ class _Scan(NamedTuple):
 def _window(kernel: str, scan: _Scan, probe: Probe) -> Window:
     """Choose the kernel by name, or the one that gives noise of the slices' spectrum."""
     if kernel != "auto":
-        if kernel not in KERNELS:
-            names = ", ".join(KERNELS)
-            raise ConfigError(f"no kernel is named {kernel!r}", remedy=f"Choose auto or {names}")
         return KERNELS[kernel]
     pixel_mm = float(scan.spacing_mm[-1])
     if not probe.regions:

@@ -117,7 +117,15 @@ def test_warns_of_iterative_reconstruction(
     assert "iterative" in caplog.text
 
 
-@pytest.mark.parametrize("recipe", [SimulationRecipe(1.0), SimulationRecipe(0.5, kernel="B30f")])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        SimulationRecipe(1.0),
+        SimulationRecipe(0.5, kernel="B30f"),
+        SimulationRecipe(0.5, photons=float("inf")),
+        SimulationRecipe(0.5, seed=-1),
+    ],
+)
 def test_refuses(source: Path, tmp_path: Path, recipe: SimulationRecipe) -> None:
     with pytest.raises(ConfigError):
         simulate_study(source, tmp_path / "out", recipe)

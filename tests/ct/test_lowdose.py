@@ -7,11 +7,12 @@ import logging
 import numpy as np
 import pytest
 import torch
+from coloured import B30F, coloured_noise
 
 from ldct_clipdn.bench.simulation import compare_noise
-from ldct_clipdn.ct.kernel import KERNELS, Kernel, Probe, own_noise
+from ldct_clipdn.ct.kernel import KERNELS, Kernel, Probe, noise_regions, own_noise
 from ldct_clipdn.ct.lowdose import noise_fields, ray_lengths, simulate_low_dose
-from ldct_clipdn.ct.noise_meter import measure_noise
+from ldct_clipdn.ct.noise_meter import measure_noise, mode_in_tissue
 from ldct_clipdn.ct.projection import Beam
 from ldct_clipdn.errors import ConfigError
 
@@ -101,6 +102,19 @@ def test_spectrum_has_the_kernels_shape() -> None:
     assert Probe((_water() + added)[None]).fit().cutoff == pytest.approx(0.22, rel=0.25)
 
 
+def test_anatomy_is_not_taken_for_noise() -> None:
+    """Fine stripes make a region uniform by its smoothed values, and five times as loud."""
+    own = coloured_noise(B30F, SIZE, 8.0, seed=2)
+    image = _water() + own
+    # lines of two pixels: too fine for the smoothing that looks for anatomy
+    image[46:66, 60:100] += 40 * (-1.0) ** (np.arange(46, 66) // 2)[:, None]
+    regions = noise_regions(image, (-60, 170))
+    assert len(regions) >= 4
+    assert not any(30 < row < 66 and 44 < column < 100 for row, column in regions)
+    added = simulate_low_dose(image, dose=0.5, spacing_mm=SPACING, seed=1) - image
+    assert mode_in_tissue(added, image) == pytest.approx(8, rel=0.15)
+
+
 def test_noise_is_stronger_in_the_middle_and_runs_along_the_thick_direction() -> None:
     added = _noise(0.25)
     centre, edge = added[70:90, 70:90], added[70:90, 18:32]
@@ -129,10 +143,17 @@ def test_ray_lengths_of_water() -> None:
 
 def test_says_what_is_approximate(caplog: pytest.LogCaptureFixture) -> None:
     cut_off = np.full((SIZE, SIZE), 40.0, dtype=np.float32)
+    doubts: dict[int, str] = {}
+    settings = {"dose": 0.1, "spacing_mm": SPACING, "kernel": "soft"}
     with caplog.at_level(logging.WARNING):
-        simulate_low_dose(cut_off, dose=0.1, spacing_mm=SPACING, kernel="soft", photons=1e3)
+        simulate_low_dose(np.stack([_water(), cut_off]), photons=1e3, doubts=doubts, **settings)  # type: ignore[arg-type]
     assert "under 10 quanta" in caplog.text
     assert "goes on outside" in caplog.text
+    assert "outside" not in doubts[0]
+    assert doubts[1].endswith("rays get under 10 quanta, the body goes on outside the field")
+    doubts.clear()
+    simulate_low_dose(_water(), photons=1e7, doubts=doubts, **settings)  # type: ignore[arg-type]
+    assert not doubts
 
 
 @pytest.mark.parametrize(
@@ -144,14 +165,28 @@ def test_says_what_is_approximate(caplog: pytest.LogCaptureFixture) -> None:
         ({"spacing_mm": (0.0, 1.0)}, "spacing"),
         ({"spacing_mm": 0.0}, "spacing"),
         ({"spacing_mm": (1.0,)}, "spacing"),
+        ({"spacing_mm": (np.inf, np.inf)}, "spacing"),
+        ({"spacing_mm": (5.0, 0.7, 0.8)}, "0.7 x 0.8 mm are not square"),
         ({"electronic": -1.0}, "electronic"),
+        ({"electronic": np.nan}, "electronic"),
         ({"tube_current": [0.0]}, "tube_current"),
+        ({"tube_current": [1.0, 1.0]}, "tube_current"),
+        ({"tube_current": [np.nan]}, "tube_current"),
+        ({"photons": 0}, "photons 0"),
+        ({"photons": -1.0}, "photons -1"),
+        ({"photons": np.inf}, "photons inf"),
+        ({"photons": "abc"}, "photons 'abc'"),
+        ({"seed": -1}, "the seed -1"),
+        ({"thickness_mm": np.nan}, "thickness"),
+        ({"thickness_mm": np.inf}, "thickness"),
+        ({"thickness_mm": -1.0}, "thickness"),
     ],
 )
 def test_refuses(wrong: dict[str, object], said: str) -> None:
     settings = {"dose": 0.5, "spacing_mm": SPACING, "photons": 1e5, "kernel": "soft", **wrong}
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=said) as caught:
         simulate_low_dose(_water(), **settings)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
 
 
 def test_pixel_size_alone_is_enough() -> None:
