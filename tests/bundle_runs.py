@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import monai.bundle
+import pytest
+from ignite.engine import Engine, Events
 
 from ldct_clipdn.errors import LdctError
+from ldct_clipdn.training.trainer import Interruption
 
 BUNDLE = Path(__file__).parents[1] / "bundles" / "ldct_clip_denoising"
 CONFIGS = BUNDLE / "configs"
+
+BOTH = (BUNDLE, BUNDLE.with_name("image_clip_denoising"))
+"""Our bundles: every check that needs no data of its own goes over both."""
 
 SMALL: dict[str, Any] = {
     "encoder_weights": "none",
@@ -58,6 +66,25 @@ def start_process(words: list[str], cwd: Path, **environment: str) -> subprocess
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def interrupt_after(iteration: int, patch: pytest.MonkeyPatch) -> None:
+    """Send this process what Ctrl-C sends, within the iteration."""
+    watching = Interruption.watching
+
+    def watching_and_interrupting(self: Interruption, trainer: Engine) -> Any:
+        trainer.add_event_handler(
+            Events.ITERATION_STARTED(once=iteration), lambda: signal.raise_signal(signal.SIGINT)
+        )
+        return watching(self, trainer)
+
+    patch.setattr(Interruption, "watching", watching_and_interrupting)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """Read a table that a run wrote."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def our_error(error: BaseException | None) -> LdctError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,7 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 import ldct_clipdn
@@ -48,12 +49,16 @@ class RunState:
     sampler
         Told where to start.
     settings
-        What must be the same when the run goes on.
+        What must be the same when the run goes on; what an older version did not store may be
+        anything.
     resume
         Whether `restore` reads `last.pt`.
     average
         Moving average of the weights: it is what the files hold as the network, and the weights
         that training goes on with stand beside it.
+    may_change
+        Settings that may be others when the run goes on, as long as the learning rate is at that
+        iteration what it was.
     """
 
     run_dir: str
@@ -64,6 +69,7 @@ class RunState:
     settings: Mapping[str, Any]
     resume: bool = False
     average: AveragedModel | None = None
+    may_change: Collection[str] = ()
     best: float = field(default=float("-inf"), init=False)
 
     @property
@@ -92,14 +98,14 @@ class RunState:
         Raises
         ------
         ConfigError
-            When a setting differs from the interrupted run's.
+            When a setting differs from the interrupted run's, or the learning rate would jump.
         WeightsError
             When the file is damaged.
         """
         if not self.resume:
             return 0
         saved = self._read_last()
-        before = {**saved["settings"]}
+        before = {k: v for k, v in saved["settings"].items() if k not in self.may_change}
         before["network"] = _as_stored_now(before.get("network"), denoiser_in(self.network))
         if differing := list(_differences(before, self.settings)):
             raise ConfigError(
@@ -107,12 +113,13 @@ class RunState:
                 path=self.last_path,
                 remedy="Give the settings of the first start, or start a new run",
             )
+        self.scheduler.load_state_dict(saved["scheduler"])
+        self._check_rate()
         denoiser_in(self.network).load_state_dict(saved.get("live", saved["network"]))
         if self.average is not None:
             self.average.module.load_state_dict(saved["network"])
             self.average.n_averaged.fill_(saved["step"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.scheduler.load_state_dict(saved["scheduler"])
         trainer.load_state_dict(
             {
                 "iteration": saved["step"],
@@ -176,6 +183,23 @@ class RunState:
                 remedy="Free space or name another run_dir, then resume from the last one",
             ) from error
 
+    def _check_rate(self) -> None:
+        """Compare the rate that the run had with what the schedule says today."""
+        if not isinstance(self.scheduler, LambdaLR):  # others need not say what they come to
+            return
+        step = self.scheduler.last_epoch
+        shares = (share(step) for share in self.scheduler.lr_lambdas)
+        now = [rate * share for rate, share in zip(self.scheduler.base_lrs, shares, strict=True)]
+        before = self.scheduler.get_last_lr()
+        if not all(math.isclose(*pair, rel_tol=1e-6) for pair in zip(before, now, strict=True)):
+            raise ConfigError(
+                f"the learning rate would jump from {before[0]:.2e} to {now[0]:.2e} "
+                f"after iteration {step}",
+                path=self.last_path,
+                remedy="Once the rate falls, a run keeps its length: give max_iterations of the "
+                "first start, or start a new run with --continue_from this file",
+            )
+
     def _read_last(self) -> dict[str, Any]:
         try:
             saved = torch.load(self.last_path, map_location="cpu", weights_only=True)
@@ -234,8 +258,9 @@ def _as_stored_now(saved: object, network: nn.Module) -> object:
 def _differences(
     before: Mapping[str, Any], now: Mapping[str, Any], above: str = ""
 ) -> Iterator[str]:
-    for name, value in now.items():
-        old = before.get(name)
+    """Say what is another; what was not stored before differs only within a part that was."""
+    for name in {**before, **now} if above else before:
+        old, value = before.get(name), now.get(name)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
             yield from _differences(old, value, f"{above}{name} ")
         elif old != value:

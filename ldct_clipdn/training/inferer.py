@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import torch
@@ -67,7 +68,8 @@ class HalfInferer(SimpleInferer):
         if not hasattr(denoiser, "up_path"):
             return
         for part in (denoiser.up_path[-1].get_submodule("conv_block"), denoiser.last):
-            part.forward = _in_float32(part.forward)
+            # bound to the part: a deep copy of the network has parts of its own
+            part.forward = MethodType(_in_float32, part)
 
     def __call__(
         self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any
@@ -94,9 +96,7 @@ class HalfInferer(SimpleInferer):
             return network(inputs, *args, **kwargs)
 
 
-def _in_float32(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    def run(x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            return forward(x.float())
-
-    return run
+def _in_float32(part: nn.Module, x: Tensor) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        result: Tensor = type(part).forward(part, x.float())
+        return result

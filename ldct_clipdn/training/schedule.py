@@ -70,7 +70,7 @@ def moving_average(network: CLIPDenoiser, decay: float) -> AveragedModel:
     network
         The denoiser, as training begins.
     decay
-        Share of the old average that stays at every iteration.
+        Share of the old average that stays at every iteration, 0 to below 1.
 
     Returns
     -------
@@ -97,7 +97,17 @@ def cosine_schedule(optimizer: AdamW, iterations: int, hold: int = 0) -> LambdaL
     -------
     torch.optim.lr_scheduler.LambdaLR
         To be stepped after every iteration.
+
+    Raises
+    ------
+    ConfigError
+        When nothing is left to fall in.
     """
+    if not 0 <= hold < iterations:
+        raise ConfigError(
+            f"the rate cannot hold for {hold} of {iterations} iterations",
+            remedy="Give a hold_share of 0 to below 1, or more max_iterations",
+        )
     first = float(optimizer.param_groups[0]["lr"])
 
     def share(step: int) -> float:
@@ -120,13 +130,20 @@ def hold_and_fall(optimizer: AdamW, iterations: int, fall: int) -> LambdaLR:
     iterations
         Length of the training.
     fall
-        How many iterations the fall takes.
+        How many iterations the fall takes; where the training is shorter, it begins on the line.
 
     Returns
     -------
     torch.optim.lr_scheduler.LambdaLR
         To be stepped after every iteration.
+
+    Raises
+    ------
+    ConfigError
+        When `fall` is less than 1.
     """
+    if fall < 1:
+        raise ConfigError(f"the rate cannot fall in {fall} iterations", remedy="Give 1 or more")
     first = float(optimizer.param_groups[0]["lr"])
 
     def share(step: int) -> float:

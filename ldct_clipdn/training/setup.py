@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import math
 import pydoc
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ import torch.distributed as dist
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigWorkflow
 
 from ldct_clipdn.core.denoiser import CLIPDenoiser
+from ldct_clipdn.core.weight_store import find_weights
 from ldct_clipdn.core.weights import open_denoiser
 from ldct_clipdn.errors import BackendError, ConfigError, DataError, LdctError, WeightsError
 from ldct_clipdn.inference.engine import pick_device
@@ -238,7 +240,7 @@ def network_for(weights: str | Path, otherwise: CLIPDenoiser) -> CLIPDenoiser:
     if str(weights).lower() == "none":
         logger.warning("No weights are loaded: what comes out means nothing")
         return otherwise
-    if str(weights) != "default" and not Path(weights).is_file():
+    if not find_weights(weights).is_file():
         raise WeightsError(
             "there is no such weights file",
             path=weights,
@@ -326,6 +328,11 @@ def _is_number(low: float, high: float) -> Callable[[object], bool]:
     )
 
 
+def _is_pair_below_1(value: object) -> bool:
+    fits = _is_number(0, _BELOW_1)
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(fits, value))
+
+
 def _is_device(name: str) -> bool:
     if name == "auto":  # the bundle's own default decides; torch knows no such device
         return False
@@ -337,23 +344,32 @@ def _is_device(name: str) -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Follow what MONAI wraps, which names its cause: a bug in an `except` of ours has none."""
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
 
 
 _COUNT: Final = (_is_whole(1), "a whole number from 1")
+_ABOVE_0: Final = math.ulp(0)
+_BELOW_1: Final = math.nextafter(1, 0)
 
 RULES: Final[dict[str, tuple[Callable[[object], bool], str]]] = {
     "max_iterations": _COUNT,
     "validation_interval": _COUNT,
     "batch_size": _COUNT,
     "crop_size": _COUNT,
+    "fall": _COUNT,
+    "margin": (_is_whole(0), "a whole number from 0"),
     "num_workers": (_is_whole(0), "a whole number from 0"),
     "seed": (_is_whole(0), "a whole number from 0"),
     "learning_rate": (_is_number(0, 1), "a number; the paper's is 3e-4"),
     "sigma": (_is_number(0, 255), "a number of 0 to 255; the paper's is 5"),
     "gamma": (_is_number(0, 1), "a number; the paper's is 0.025"),
+    "betas": (_is_pair_below_1, "two numbers of 0 to below 1"),
+    "max_norm": (_is_number(_ABOVE_0, math.inf), "a number above 0; the paper's is 0.01"),
+    "average_decay": (_is_number(0, _BELOW_1), "a number of 0 (the newest) to below 1"),
+    "hold_share": (_is_number(0, _BELOW_1), "a number of 0 to below 1"),
     "mixup": (_is_number(0, 1), "a number of 0 (never) to 1 (every batch)"),
     "resume": (lambda value: isinstance(value, bool), "True or False"),
     "device": (lambda value: _is_device(str(value)), "cpu, cuda or cuda:N, one that is here"),

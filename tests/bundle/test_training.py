@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from bundle_runs import BUNDLE, SMALL, command, our_error, run_bundle, start_process
-from ignite.engine import Engine, Events
+from bundle_runs import (
+    BUNDLE,
+    SMALL,
+    command,
+    interrupt_after,
+    our_error,
+    rows,
+    run_bundle,
+    start_process,
+)
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ldct_clipdn.core.denoiser import build_denoiser
 from ldct_clipdn.core.weights import load_denoiser
 from ldct_clipdn.errors import ConfigError
-from ldct_clipdn.training.trainer import Interruption
 
 Train = Callable[..., Path]
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def weights_of(run_dir: Path, name: str = "last.pt") -> dict[str, torch.Tensor]:
@@ -160,19 +160,6 @@ def test_a_run_goes_on_bit_for_bit(
     resumed = train("cut", num_workers=workers, resume=True, **length)
     assert_equal_runs(whole, resumed)
     assert weights_of(whole, "best.pt").keys() == weights_of(resumed, "best.pt").keys()
-
-
-def interrupt_after(iteration: int, patch: pytest.MonkeyPatch) -> None:
-    """Send this process what Ctrl-C sends, within the iteration."""
-    watching = Interruption.watching
-
-    def watching_and_interrupting(self: Interruption, trainer: Engine) -> Any:
-        trainer.add_event_handler(
-            Events.ITERATION_STARTED(once=iteration), lambda: signal.raise_signal(signal.SIGINT)
-        )
-        return watching(self, trainer)
-
-    patch.setattr(Interruption, "watching", watching_and_interrupting)
 
 
 def test_a_run_of_other_settings_does_not_go_on(train: Train) -> None:

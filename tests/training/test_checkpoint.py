@@ -15,7 +15,7 @@ from ldct_clipdn.core.weights import load_denoiser
 from ldct_clipdn.data.positions import PositionSampler
 from ldct_clipdn.errors import ConfigError, WeightsError
 from ldct_clipdn.training.checkpoint import RunState, denoiser_in
-from ldct_clipdn.training.schedule import build_optimizer, cosine_schedule
+from ldct_clipdn.training.schedule import build_optimizer, cosine_schedule, hold_and_fall
 
 
 def make_state(run_dir: Path, **changes: Any) -> RunState:
@@ -145,6 +145,51 @@ def test_a_run_of_older_code_goes_on(tmp_path: Path) -> None:
         make_state(tmp_path, resume=True).restore(make_trainer())
     assert "network augmentation was 0.5, now 0.025" in caught.value.reason
     assert "encoder" not in caught.value.reason
+
+
+def test_settings_that_came_since_may_be_anything_and_those_that_went_may_not(
+    tmp_path: Path,
+) -> None:
+    make_state(tmp_path).save_last(3)
+    now = make_state(tmp_path).settings
+    later = make_state(tmp_path, resume=True, settings={**now, "margin": 8})
+    assert later.restore(make_trainer()) == 3
+    later.save_last(3)
+    with pytest.raises(ConfigError, match="margin was 8, now None"):
+        make_state(tmp_path, resume=True).restore(make_trainer())
+
+
+def test_a_length_that_may_change_must_not_move_the_rate(tmp_path: Path) -> None:
+    def state(iterations: int, **more: Any) -> RunState:
+        network = build_denoiser(encoder="tiny", encoder_training="scratch")
+        optimizer = build_optimizer(network, 1e-3)
+        settings = {"iterations": iterations, "network": network.config.to_dict()}
+        parts = {"network": network, "optimizer": optimizer, "may_change": ["iterations"]}
+        scheduler = hold_and_fall(optimizer, iterations, 4)
+        return make_state(tmp_path, **parts, scheduler=scheduler, settings=settings, **more)
+
+    def resumed(iterations: int) -> RunState:
+        again = state(iterations, resume=True)
+        again.restore(make_trainer())
+        return again
+
+    first = state(10)
+    for _ in range(6):
+        step(first)
+    first.save_last(6)  # the last iteration before the fall
+    longer = resumed(30)
+    with pytest.raises(ConfigError, match="jump from 1.00e-03 to 7.50e-04 after iteration 6"):
+        resumed(9)
+    # an older version stored a sentence in place of the number
+    resave(tmp_path / "last.pt", settings=lambda one: one.update(iterations="may change"))
+    step(resumed(10))
+    step(longer)
+    longer.save_last(7)
+    resumed(12)
+    step(again := resumed(11))
+    again.save_last(8)
+    with pytest.raises(ConfigError, match="the learning rate would jump"):
+        resumed(12)
 
 
 def test_a_run_of_another_network_does_not_go_on(tmp_path: Path) -> None:

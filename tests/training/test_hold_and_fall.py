@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
 from ldct_clipdn.core.denoiser import build_denoiser
+from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.training.schedule import (
     FINAL_RATE,
     build_optimizer,
+    cosine_schedule,
     hold_and_fall,
     moving_average,
 )
@@ -36,6 +41,20 @@ def test_holds_then_falls_in_a_straight_line() -> None:
 
 def test_the_end_decides_nothing_before_the_fall() -> None:
     assert _rates(10, 4, 7) == _rates(30, 4, 7)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "settings"),
+    [
+        (hold_and_fall, {"fall": 0}),
+        (cosine_schedule, {"hold": 10}),
+        (cosine_schedule, {"hold": -1}),
+    ],
+)
+def test_a_fall_in_no_time_is_refused(schedule: Callable[..., Any], settings: Any) -> None:
+    optimizer = build_optimizer(build_denoiser(encoder="tiny", encoder_training="scratch"), 1e-3)
+    with pytest.raises(ConfigError, match="the rate cannot"):
+        schedule(optimizer, 10, **settings)
 
 
 def test_average_of_weights_and_copy_of_statistics() -> None:

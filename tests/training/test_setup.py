@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from monai.bundle import ConfigExpression
 
-from ldct_clipdn.errors import ConfigError
+from ldct_clipdn.core.denoiser import build_denoiser
+from ldct_clipdn.core.weights import save_denoiser
+from ldct_clipdn.errors import ConfigError, WeightsError
 from ldct_clipdn.training import setup
 
 
@@ -28,6 +32,41 @@ def test_our_errors_end_a_process_with_one_line(
     bug = ValueError("a bug")
     sys.excepthook(ValueError, bug, None)
     assert passed_on == [bug]
+
+
+def test_a_bug_while_an_error_of_ours_is_handled_looks_like_a_bug(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_on = []
+    monkeypatch.setattr(sys, "excepthook", lambda *error: passed_on.append(error[1]))
+    setup.report_errors_plainly()
+
+    def handle() -> None:
+        try:
+            raise ConfigError("no")
+        except ConfigError:
+            raise KeyError("a bug")  # noqa: B904 - as a slip in the handler would
+
+    with pytest.raises(RuntimeError) as caught:
+        ConfigExpression("$handle()", globals={"handle": handle}).evaluate()
+    sys.excepthook(RuntimeError, caught.value, None)
+    assert passed_on == [caught.value]
+    assert capsys.readouterr().err == ""
+
+
+def test_weights_by_name_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LDCT_CLIPDN_WEIGHTS", str(tmp_path))
+    denoiser = build_denoiser(encoder="tiny", encoder_training="scratch")
+    save_denoiser(denoiser, tmp_path / "mine.safetensors")
+    for name in ("mine", tmp_path / "mine.safetensors"):
+        loaded = setup.network_for(name, build_denoiser(encoder="tiny"))
+        assert torch.equal(loaded.last.weight, denoiser.last.weight)
+    assert setup.network_for("none", denoiser) is denoiser
+    with pytest.raises(WeightsError, match="no weights named 'yours'"):
+        setup.network_for("yours", denoiser)
+    with pytest.raises(WeightsError, match="no such weights file") as caught:
+        setup.network_for(tmp_path / "models" / "model.pt", denoiser)
+    assert "weights export" in caught.value.remedy
 
 
 def test_settings_are_checked_in_a_bundle_alone() -> None:
