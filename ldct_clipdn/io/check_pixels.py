@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ldct_clipdn.errors import ReadError
 from ldct_clipdn.io.attributes import numbers, text, texts
-from ldct_clipdn.io.codecs import lossy_method
+from ldct_clipdn.io.codecs import decode_stored, lossy_method, transfer_syntax
 from ldct_clipdn.io.layout import PixelLayout, pixel_layout
 from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
 from ldct_clipdn.io.padding import is_in_range, padding_range
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from ldct_clipdn.io.scan import Slice
 
-__all__ = ["EXTREMES", "FRAME_CHECKS", "PIXEL_CHECKS", "Pair"]
+__all__ = ["EXTREMES", "FRAME_CHECKS", "PIXEL_CHECKS", "Pair", "written_words"]
 
 EXTREMES: Final = ("SmallestImagePixelValue", "LargestImagePixelValue")
 
@@ -55,6 +56,39 @@ class Pair:
     words: NDArray[np.int32] | None
     layout: PixelLayout
     output: OutputOptions = DEFAULT_OUTPUT
+
+
+def written_words(
+    derived: Dataset, layout: PixelLayout, before: Slice, path: Path
+) -> NDArray[np.int32] | None:
+    """Read the pixels of a derived image as they lie in its file.
+
+    Parameters
+    ----------
+    derived
+        As it was read from its file.
+    layout
+        How the source stores its pixels.
+    before
+        Pixels of the source.
+    path
+        The file, for errors.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        int32 [H, W]; None where their number is not Rows x Columns.
+    """
+    if transfer_syntax(derived).is_compressed:
+        try:
+            return decode_stored(derived, path)
+        except ReadError:
+            return None
+    pixels = derived.get("PixelData") or b""
+    if len(pixels) != 2 * before.stored.size:
+        return None
+    words = np.frombuffer(pixels, "<i2" if layout.signed else "<u2").astype(np.int32)
+    return words.reshape(before.stored.shape)
 
 
 def _check_layout(pair: Pair) -> Iterator[str]:

@@ -21,7 +21,7 @@ from ldct_clipdn.io.provenance import (
     file_meta,
     mark_series,
     set_clock,
-    source_reference,
+    set_source,
 )
 from ldct_clipdn.io.uids import identity, image_uid, pixel_digest
 
@@ -72,7 +72,7 @@ def derive_image(
     set_clock(ds, series.time)
     add_derivation(ds, series.recipe)
     add_equipment(ds, series)
-    _set_source(ds, instance)
+    set_source(ds, instance)
     ds.file_meta = file_meta(ds)
     return ds
 
@@ -148,10 +148,3 @@ def _set_loss(ds: Dataset, instance: Instance, layout: PixelLayout) -> None:
     ratio = f"{compression_ratio(instance.path, layout, frames):.2f}"
     ds.LossyImageCompressionRatio = [*ratios, ratio]
     ds.LossyImageCompressionMethod = [*methods, method]
-
-
-def _set_source(ds: Dataset, instance: Instance) -> None:
-    if instance.sop_uid:
-        ds.SourceImageSequence = [source_reference(instance)]
-    elif "SourceImageSequence" in ds:
-        del ds.SourceImageSequence

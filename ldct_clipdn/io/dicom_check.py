@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 from pydicom.datadict import keyword_for_tag
 from pydicom.tag import Tag
 from pydicom.uid import UID, CTImageStorage
 
 from ldct_clipdn.errors import ReadError
 from ldct_clipdn.io.attributes import VALUE_ERRORS, items, numbers, quiet_pydicom, text, texts
-from ldct_clipdn.io.check_pixels import PIXEL_CHECKS, Pair
-from ldct_clipdn.io.codecs import decode_stored, transfer_syntax
+from ldct_clipdn.io.check_pixels import PIXEL_CHECKS, Pair, written_words
+from ldct_clipdn.io.codecs import transfer_syntax
 from ldct_clipdn.io.codes import (
     PROCESSING_EQUIPMENT,
     PRODUCT,
     SMOOTHING,
     SOURCE_IMAGE,
+    Code,
     read_codes,
 )
 from ldct_clipdn.io.dicom_read import read_file
 from ldct_clipdn.io.keep import derived_type, is_dropped, raw_element
-from ldct_clipdn.io.layout import PixelLayout, pixel_layout
-from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
+from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions, PrivateTag
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from pydicom import Dataset
     from pydicom.tag import BaseTag
 
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHANGED",
+    "DERIVED_CHECKS",
+    "IMAGE_CHECKS",
     "check_data_set",
     "check_derived",
     "check_dropped",
@@ -46,6 +47,9 @@ __all__ = [
     "check_research",
     "check_uids",
 ]
+
+Check = Callable[[Pair], Iterator[str]]
+"""Says what is wrong with a derived image, one line each."""
 
 CHANGED: Final = {
     Tag(keyword)
@@ -112,7 +116,12 @@ def check_derived(
 
 
 def check_data_set(
-    source: Dataset, before: Slice, derived: Dataset, output: OutputOptions, path: Path
+    source: Dataset,
+    before: Slice,
+    derived: Dataset,
+    output: OutputOptions,
+    path: Path,
+    checks: Sequence[Check] | None = None,
 ) -> list[str]:
     """Check one derived data set against its source.
 
@@ -132,6 +141,8 @@ def check_data_set(
     Returns
     -------
     list of str
+    checks
+        What is looked at; None: `DERIVED_CHECKS`.
         What is wrong, one line each; empty where all is well.
 
     Raises
@@ -140,24 +151,9 @@ def check_data_set(
         When the source does not say how its pixels are stored.
     """
     layout = pixel_layout(source)
-    words = _words(derived, layout, before, path)
+    words = written_words(derived, layout, before, path)
     pair = Pair(source, before, derived, words, layout, output)
-    return [problem for look in (*CHECKS, *PIXEL_CHECKS) for problem in look(pair)]
-
-
-def _words(
-    derived: Dataset, layout: PixelLayout, before: Slice, path: Path
-) -> NDArray[np.int32] | None:
-    if transfer_syntax(derived).is_compressed:
-        try:
-            return decode_stored(derived, path)
-        except ReadError:
-            return None
-    pixels = derived.get("PixelData") or b""
-    if len(pixels) != 2 * before.stored.size:
-        return None
-    words = np.frombuffer(pixels, "<i2" if layout.signed else "<u2").astype(np.int32)
-    return words.reshape(before.stored.shape)
+    return [problem for look in checks or DERIVED_CHECKS for problem in look(pair)]
 
 
 def check_uids(pair: Pair) -> Iterator[str]:
@@ -263,7 +259,7 @@ def _check_derivation(pair: Pair) -> Iterator[str]:
         yield f"DerivationCodeSequence is not the source's and {SMOOTHING.meaning!r}"
 
 
-def check_equipment(pair: Pair) -> Iterator[str]:
+def check_equipment(pair: Pair, purpose: Code = PROCESSING_EQUIPMENT) -> Iterator[str]:
     """Check that this package is named after what the source names.
 
     Parameters
@@ -274,6 +270,8 @@ def check_equipment(pair: Pair) -> Iterator[str]:
     Yields
     ------
     str
+    purpose
+        In which role it worked.
         What is wrong.
     """
     equipment = items(pair.derived, "ContributingEquipmentSequence")
@@ -282,7 +280,7 @@ def check_equipment(pair: Pair) -> Iterator[str]:
         yield "ContributingEquipmentSequence is not the source's and this package"
     for item in own:
         purposes = read_codes(items(item, "PurposeOfReferenceCodeSequence"))
-        if purposes != [PROCESSING_EQUIPMENT] or not text(item, "Manufacturer"):
+        if purposes != [purpose] or not text(item, "Manufacturer"):
             yield "this package's equipment item lacks its purpose or manufacturer"
 
 
@@ -372,7 +370,7 @@ def _check_window(pair: Pair) -> Iterator[str]:
         yield "WindowCenter and WindowWidth differ in number"
 
 
-CHECKS: Final[tuple[Callable[[Pair], Iterator[str]], ...]] = (
+IMAGE_CHECKS: Final[tuple[Check, ...]] = (
     check_uids,
     check_file_meta,
     _check_kind,
@@ -381,6 +379,12 @@ CHECKS: Final[tuple[Callable[[Pair], Iterator[str]], ...]] = (
     _check_derivation,
     check_equipment,
     check_kept,
+)
     check_dropped,
     _check_window,
+    *PIXEL_CHECKS,
 )
+"""What holds for every image that was made of one other, whatever was done to it."""
+
+DERIVED_CHECKS: Final[tuple[Check, ...]] = (
+    *IMAGE_CHECKS,

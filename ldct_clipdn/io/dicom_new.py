@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
 from ldct_clipdn import __version__
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.codes import PRODUCT, SYNTHESIZING_EQUIPMENT
-from ldct_clipdn.io.provenance import MANUFACTURER
-from ldct_clipdn.io.uids import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, NAMESPACE, pixel_digest
+from ldct_clipdn.io.provenance import LONGEST_LO, MANUFACTURER, equipment_item
+from ldct_clipdn.io.uids import (
+    IMPLEMENTATION_UID,
+    IMPLEMENTATION_VERSION,
+    make_uid,
+    pixel_digest,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,8 +31,6 @@ INTERCEPT: Final = -1024
 LARGEST_STORED: Final = 4095
 """12 bits, which every CT reader can show: HU from -1024 to 3071."""
 
-LONGEST_TEXT: Final = 64
-
 
 class _Series(NamedTuple):
     """What all images of one series share."""
@@ -39,9 +40,9 @@ class _Series(NamedTuple):
     description: str
     number: int
     spacing_mm: tuple[float, float, float]
-    study_uid: UID
-    series_uid: UID
-    frame_uid: UID
+    study_uid: str
+    series_uid: str
+    frame_uid: str
 
 
 def write_new(
@@ -94,8 +95,9 @@ def write_new(
     stored = np.rint(hu - INTERCEPT).clip(0, LARGEST_STORED).astype("<u2")
     digests = [pixel_digest(one.astype(np.int32)) for one in stored]
     what = (patient_id, series_description, *map(repr, spacing_mm))
-    uids = _uid("study", patient_id), _uid("series", *what, *digests), _uid("frame", patient_id)
-    series = _Series(*names, series_number, spacing_mm, *uids)
+    study, frame = make_uid("study", patient_id), make_uid("frame", patient_id)
+    uid = make_uid("series", *what, *digests)
+    series = _Series(*names, series_number, spacing_mm, study, uid, frame)
     try:
         _make_empty_folder(folder)
         return [_write(folder, series, index, stored) for index in range(len(stored))]
@@ -115,7 +117,7 @@ def _check(
     if not all(np.isfinite(one) and one > 0 for one in spacing_mm):
         raise WriteError(f"the spacing {spacing_mm} mm is not positive")
     for text in texts:
-        if len(text) > LONGEST_TEXT or not text.isascii() or not text.isprintable() or "\\" in text:
+        if len(text) > LONGEST_LO or not text.isascii() or not text.isprintable() or "\\" in text:
             raise WriteError(
                 f"{text!r} cannot stand in a DICOM header",
                 remedy="Give up to 64 ASCII characters without a backslash",
@@ -132,9 +134,8 @@ def _make_empty_folder(folder: Path) -> None:
 
 def _write(folder: Path, series: _Series, index: int, stored: NDArray[np.uint16]) -> Path:
     ds = _header(series)
-    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = _uid(
-        "image", series.series_uid, str(index)
-    )
+    ds.SOPInstanceUID = make_uid("image", series.series_uid, str(index))
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     ds.InstanceNumber = index + 1
     _set_geometry(ds, series.spacing_mm, index, stored.shape)
     ds.PixelData = stored[index].tobytes()
@@ -161,7 +162,9 @@ def _header(series: _Series) -> Dataset:
     ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     ds.Manufacturer, ds.ManufacturerModelName = MANUFACTURER, PRODUCT
     ds.SoftwareVersions = __version__
-    ds.ContributingEquipmentSequence = [_equipment()]
+    ds.ContributingEquipmentSequence = [
+        equipment_item(SYNTHESIZING_EQUIPMENT, "Computer-made phantom")
+    ]
     ds.SyntheticData = ds.QualityControlImage = "YES"
     ds.ContentQualification = "RESEARCH"
     ds.BurnedInAnnotation, ds.LossyImageCompression = "NO", "00"
@@ -184,15 +187,6 @@ EMPTY: Final = (
 """Type 2 attributes: there was no examination and no scanner."""
 
 
-def _equipment() -> Dataset:
-    item = Dataset()
-    item.Manufacturer, item.ManufacturerModelName = MANUFACTURER, PRODUCT
-    item.SoftwareVersions = __version__
-    item.ContributionDescription = "Computer-made phantom"
-    item.PurposeOfReferenceCodeSequence = [SYNTHESIZING_EQUIPMENT.item()]
-    return item
-
-
 def _set_geometry(
     ds: Dataset, spacing_mm: tuple[float, float, float], index: int, shape: tuple[int, ...]
 ) -> None:
@@ -212,7 +206,3 @@ def _set_geometry(
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
     ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = 1, INTERCEPT, "HU"
     ds.WindowCenter, ds.WindowWidth = 40, 400
-
-
-def _uid(*parts: str) -> UID:
-    return UID(f"2.25.{uuid.uuid5(NAMESPACE, json.dumps(parts)).int}")

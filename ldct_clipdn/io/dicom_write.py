@@ -18,7 +18,7 @@ from ldct_clipdn.io.derive import derive_image
 from ldct_clipdn.io.dicom_check import check_derived
 from ldct_clipdn.io.dicom_read import read_file
 from ldct_clipdn.io.finished import Entry, Journal, JournalledWriter
-from ldct_clipdn.io.provenance import DerivedSeries
+from ldct_clipdn.io.provenance import DerivedSeries, incompleteness
 from ldct_clipdn.io.scan import Kept, Result
 from ldct_clipdn.io.store import explained, refuse, store
 from ldct_clipdn.io.stored import to_stored
@@ -162,7 +162,9 @@ def describe_series(scan: Scan, recipe: Recipe, *, time: datetime, number: int) 
     """
     known = (text(one.header, "StudyInstanceUID") for one in scan.instances)
     study = next(filter(None, known), "") or study_uid(scan)
-    return DerivedSeries(series_uid(scan, recipe), number, recipe, time, _incomplete(scan), study)
+    return DerivedSeries(
+        series_uid(scan, recipe), number, recipe, time, incompleteness(scan), study
+    )
 
 
 def write_derived(
@@ -316,11 +318,6 @@ class ImageWriter(JournalledWriter):
     def _is_intact(self, entry: Entry) -> bool:
         path = self.folder / entry.name
         return path.is_file() and file_digest(path) == entry.sha256
-
-
-def _incomplete(scan: Scan) -> str:
-    usable = len(scan.instances)
-    return f"INCOMPLETE {usable}/{usable + scan.lost}" if scan.lost else ""
 
 
 @contextmanager

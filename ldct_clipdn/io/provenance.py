@@ -16,18 +16,25 @@ from ldct_clipdn.io.codes import PROCESSING_EQUIPMENT, PRODUCT, SMOOTHING, SOURC
 from ldct_clipdn.io.uids import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, Recipe
 
 if TYPE_CHECKING:
-    from ldct_clipdn.io.scan import Instance
+    from ldct_clipdn.io.codes import Code
+    from ldct_clipdn.io.scan import Instance, Scan
 
 __all__ = [
+    "LONGEST_LO",
     "MANUFACTURER",
     "SUFFIX",
     "DerivedSeries",
     "add_derivation",
     "add_equipment",
+    "append_description",
+    "equipment_item",
     "file_meta",
+    "incompleteness",
     "mark_series",
+    "marked_description",
     "series_description",
     "set_clock",
+    "set_source",
     "source_reference",
 ]
 
@@ -35,6 +42,8 @@ SUFFIX: Final = " [AI-DENOISED RESEARCH]"
 MANUFACTURER: Final = "ldct_clipdn team"
 
 LONGEST_LO: Final = 64
+"""Characters of a DICOM Long String (PS3.5 6.2)."""
+
 LONGEST_ST: Final = 1024
 LONGEST_NAME: Final = 100
 LONGEST_ENCODER: Final = 250
@@ -68,6 +77,23 @@ class DerivedSeries:
     study_uid: str = ""
 
 
+def incompleteness(scan: Scan) -> str:
+    """Say how much of a series could be used.
+
+    Parameters
+    ----------
+    scan
+        The source.
+
+    Returns
+    -------
+    str
+        `INCOMPLETE k/n`; empty where nothing is lost.
+    """
+    usable = len(scan.instances)
+    return f"INCOMPLETE {usable}/{usable + scan.lost}" if scan.lost else ""
+
+
 def series_description(source: str, incomplete: str = "") -> str:
     """Mark a series as what it is, in the one line that every viewer shows.
 
@@ -83,7 +109,24 @@ def series_description(source: str, incomplete: str = "") -> str:
     str
         At most 64 characters, ending in the mark.
     """
-    mark = f" {incomplete}{SUFFIX}" if incomplete else SUFFIX
+    return marked_description(source, f" {incomplete}{SUFFIX}" if incomplete else SUFFIX)
+
+
+def marked_description(source: str, mark: str) -> str:
+    """Put a mark after a description.
+
+    Parameters
+    ----------
+    source
+        SeriesDescription of the source; is cut where both do not fit.
+    mark
+        What follows it.
+
+    Returns
+    -------
+    str
+        At most 64 characters.
+    """
     return (source.replace("\\", " ")[: LONGEST_LO - len(mark)] + mark).strip()
 
 
@@ -131,8 +174,22 @@ def add_derivation(ds: Dataset, recipe: Recipe) -> None:
     recipe
         What was done.
     """
-    ds.DerivationDescription = _append(text(ds, "DerivationDescription"), _claim(recipe))
+    append_description(ds, _claim(recipe))
     ds.DerivationCodeSequence = [*items(ds, "DerivationCodeSequence"), SMOOTHING.item()]
+
+
+def append_description(ds: Dataset, words: str) -> None:
+    """Put our words after the source's DerivationDescription, cutting only the latter.
+
+    Parameters
+    ----------
+    ds
+        The derived data set, or the item of a frame.
+    words
+        At most 1024 characters.
+    """
+    old = text(ds, "DerivationDescription")[: LONGEST_ST - len(words) - 2]
+    ds.DerivationDescription = f"{old}; {words}" if old else words
 
 
 def add_equipment(ds: Dataset, series: DerivedSeries) -> None:
@@ -145,8 +202,49 @@ def add_equipment(ds: Dataset, series: DerivedSeries) -> None:
     series
         Its series.
     """
-    equipment = [*items(ds, "ContributingEquipmentSequence"), _equipment(series)]
-    ds.ContributingEquipmentSequence = equipment
+    recipe = f"{_claim(series.recipe)}; recipe {series.recipe.canonical()}"
+    item = equipment_item(PROCESSING_EQUIPMENT, recipe)
+    item.ContributionDateTime = series.time.strftime("%Y%m%d%H%M%S")
+    ds.ContributingEquipmentSequence = [*items(ds, "ContributingEquipmentSequence"), item]
+
+
+def equipment_item(purpose: Code, words: str) -> Dataset:
+    """Name this package as equipment.
+
+    Parameters
+    ----------
+    purpose
+        In which role it worked.
+    words
+        What it did; are cut at 1024 characters.
+
+    Returns
+    -------
+    pydicom.Dataset
+        Item of a ContributingEquipmentSequence.
+    """
+    item = Dataset()
+    item.Manufacturer, item.ManufacturerModelName = MANUFACTURER, PRODUCT
+    item.SoftwareVersions = __version__
+    item.ContributionDescription = words[:LONGEST_ST]
+    item.PurposeOfReferenceCodeSequence = [purpose.item()]
+    return item
+
+
+def set_source(ds: Dataset, instance: Instance) -> None:
+    """Name the one image that a derived one was made of, where it has a name.
+
+    Parameters
+    ----------
+    ds
+        The derived data set.
+    instance
+        The source.
+    """
+    if instance.sop_uid:
+        ds.SourceImageSequence = [source_reference(instance)]
+    elif "SourceImageSequence" in ds:
+        del ds.SourceImageSequence
 
 
 def source_reference(instance: Instance) -> Dataset:
@@ -205,22 +303,5 @@ def _claim(recipe: Recipe) -> str:
     )
 
 
-def _append(old: str, own: str) -> str:
-    """Put our text after the source's, cutting only the latter."""
-    return f"{old[: LONGEST_ST - len(own) - 2]}; {own}" if old else own
-
-
 def _ascii(words: str, longest: int) -> str:
     return words.encode("ascii", "replace").decode().replace("\\", "/")[:longest]
-
-
-def _equipment(series: DerivedSeries) -> Dataset:
-    item = Dataset()
-    item.Manufacturer = MANUFACTURER
-    item.ManufacturerModelName = PRODUCT
-    item.SoftwareVersions = __version__
-    item.ContributionDateTime = series.time.strftime("%Y%m%d%H%M%S")
-    recipe = f"{_claim(series.recipe)}; recipe {series.recipe.canonical()}"
-    item.ContributionDescription = recipe[:LONGEST_ST]
-    item.PurposeOfReferenceCodeSequence = [PROCESSING_EQUIPMENT.item()]
-    return item

@@ -4,38 +4,57 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from pydicom import Dataset
-from pydicom.uid import UID, CTImageStorage
+from pydicom.tag import Tag
+from pydicom.uid import CTImageStorage
 
 from ldct_clipdn import __version__
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.attributes import items, quiet_pydicom, text, texts
+from ldct_clipdn.io.check_pixels import Pair
 from ldct_clipdn.io.codes import PRODUCT, SYNTHESIZING_EQUIPMENT
 from ldct_clipdn.io.derive import describe_words, native_words
+from ldct_clipdn.io.dicom_check import (
+    CHANGED,
+    IMAGE_CHECKS,
+    Check,
+    check_data_set,
+    check_equipment,
+    check_kept,
+)
+from ldct_clipdn.io.dicom_read import read_file
 from ldct_clipdn.io.dicom_write import sync_folder
-from ldct_clipdn.io.keep import copy_kept
+from ldct_clipdn.io.keep import copy_kept, derived_type
 from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.output import DEFAULT_OUTPUT
-from ldct_clipdn.io.provenance import MANUFACTURER, file_meta, set_clock, source_reference
-from ldct_clipdn.io.store import explained, store
+from ldct_clipdn.io.provenance import (
+    append_description,
+    equipment_item,
+    file_meta,
+    incompleteness,
+    marked_description,
+    set_clock,
+    set_source,
+)
+from ldct_clipdn.io.store import explained, refuse, store
 from ldct_clipdn.io.stored import to_stored
-from ldct_clipdn.io.uids import NAMESPACE, identity, pixel_digest, study_uid
+from ldct_clipdn.io.uids import identity, make_uid, pixel_digest, study_uid
 
 if TYPE_CHECKING:
     from ldct_clipdn.io.scan import Result, Scan
 
 __all__ = ["SimulationRecipe", "write_simulated"]
 
-LONGEST_LO: Final = 64
-LONGEST_ST: Final = 1024
+SIMULATED: Final = "SIMULATED"
 
 
 @dataclass(frozen=True)
@@ -77,7 +96,7 @@ def write_simulated(
     Parameters
     ----------
     scan
-        The source.
+        The source; where images of it are lost, the simulated series is marked as incomplete.
     results
         New HU of every image.
     target
@@ -97,10 +116,11 @@ def write_simulated(
     Raises
     ------
     WriteError
-        When a file cannot be written, or the series is there already.
+        When a file cannot be written, a check fails, or the series is there already.
     """
     sources = sorted(identity(one) for one in scan.instances)
-    uid = _uid("simulated series", scan.source_uid, scan.split_key, *sources, _words(recipe))
+    parts = scan.source_uid, scan.split_key, str(scan.lost), *sources
+    uid = make_uid("simulated series", *parts, _words(recipe))
     folder = target / uid
     if folder.exists():
         raise WriteError("this series is there already", path=folder, remedy="Move it away")
@@ -111,17 +131,17 @@ def write_simulated(
             for result in results:
                 with explained(result.instance.path):
                     ds = _simulated_image(result, recipe, uid)
-                    ds.SeriesNumber = number
-                    if not text(ds, "StudyInstanceUID"):
-                        ds.StudyInstanceUID = study_uid(scan)
+                    _place(ds, scan, recipe, number)
                     set_clock(ds, time)
-                    store(ds, hidden / f"{ds.SOPInstanceUID}.dcm", DEFAULT_OUTPUT)
+                    path = hidden / f"{ds.SOPInstanceUID}.dcm"
+                    store(ds, path, DEFAULT_OUTPUT)
+                refuse(_problems(result, path), result.instance.path)
             sync_folder(hidden)
             hidden.rename(folder)
             sync_folder(target)
     except OSError as error:
         raise WriteError(
-            f"the series cannot be written: {error.strerror or error}",
+            f"the series cannot be written: {system_words(error)}",
             path=folder,
             remedy="Check free space and permissions",
         ) from error
@@ -137,50 +157,65 @@ def _simulated_image(result: Result, recipe: SimulationRecipe, series_uid: str) 
     ds["PixelData"].VR = "OW"
     describe_words(ds, instance, layout, (int(stored.min()), int(stored.max())))
     ds.SOPClassUID, ds.Modality = CTImageStorage, "CT"
-    ds.SOPInstanceUID = _uid(
-        "simulated image",
-        identity(instance),
-        pixel_digest(before.stored),
-        _words(recipe),
-        hashlib.sha256(ds.PixelData).hexdigest(),
-    )
+    source = identity(instance), pixel_digest(before.stored)
+    digest = hashlib.sha256(ds.PixelData).hexdigest()
+    ds.SOPInstanceUID = make_uid("simulated image", series_uid, *source, digest)
     ds.SeriesInstanceUID = series_uid
     _mark(ds, recipe)
-    if instance.sop_uid:
-        ds.SourceImageSequence = [source_reference(instance)]
+    set_source(ds, instance)
     ds.file_meta = file_meta(ds)
     return ds
 
 
 def _mark(ds: Dataset, recipe: SimulationRecipe) -> None:
-    """Say in every place that people and programs look at that this is a simulation."""
-    ds.ImageType = ["DERIVED", "SECONDARY", *texts(ds, "ImageType")[2:3]]
-    mark = f" [SIMULATED {100 * recipe.dose:.3g}% DOSE]"
-    described = text(ds, "SeriesDescription").replace("\\", " ")[: LONGEST_LO - len(mark)]
-    ds.SeriesDescription = (described + mark).strip()
+    """Say in every place that programs look at that this is a simulation."""
+    ds.ImageType = derived_type(texts(ds, "ImageType"), DEFAULT_OUTPUT.image_type)
     ds.SyntheticData = "YES"
     ds.ContentQualification = "RESEARCH"
-    own = str(recipe)
-    old = text(ds, "DerivationDescription")[: LONGEST_ST - len(own) - 2]
-    ds.DerivationDescription = f"{old}; {own}" if old else own
-    ds.ContributingEquipmentSequence = [
-        *items(ds, "ContributingEquipmentSequence"),
-        _equipment(recipe),
-    ]
+    append_description(ds, str(recipe))
+    equipment = equipment_item(SYNTHESIZING_EQUIPMENT, str(recipe))
+    known = items(ds, "ContributingEquipmentSequence")
+    ds.ContributingEquipmentSequence = [*known, equipment]
 
 
-def _equipment(recipe: SimulationRecipe) -> Dataset:
-    item = Dataset()
-    item.Manufacturer, item.ManufacturerModelName = MANUFACTURER, PRODUCT
-    item.SoftwareVersions = __version__
-    item.ContributionDescription = str(recipe)
-    item.PurposeOfReferenceCodeSequence = [SYNTHESIZING_EQUIPMENT.item()]
-    return item
+def _place(ds: Dataset, scan: Scan, recipe: SimulationRecipe, number: int) -> None:
+    """Say the same in the one line that every viewer shows, and where the image belongs."""
+    words = " ".join(filter(None, (incompleteness(scan), _dose_mark(recipe))))
+    ds.SeriesDescription = marked_description(text(ds, "SeriesDescription"), f" {words}")
+    ds.SeriesNumber = number
+    if not text(ds, "StudyInstanceUID"):
+        ds.StudyInstanceUID = study_uid(scan)
+
+
+def _dose_mark(recipe: SimulationRecipe) -> str:
+    return f"[{SIMULATED} {100 * recipe.dose:.3g}% DOSE]"
 
 
 def _words(recipe: SimulationRecipe) -> str:
-    return json.dumps(asdict(recipe), sort_keys=True)
+    return json.dumps({**asdict(recipe), "package": __version__}, sort_keys=True)
 
 
-def _uid(*parts: str) -> UID:
-    return UID(f"2.25.{uuid.uuid5(NAMESPACE, json.dumps(parts)).int}")
+def _problems(result: Result, path: Path) -> list[str]:
+    """Check one simulated file as every derived one is checked (DICOM.md A.6)."""
+    header, output = result.instance.header, DEFAULT_OUTPUT
+    return check_data_set(header, result.before, read_file(path), output, path, CHECKS)
+
+
+def _check_marks(pair: Pair) -> Iterator[str]:
+    if text(pair.derived, "SyntheticData") != "YES":
+        yield "SyntheticData is not YES"
+    if SIMULATED not in text(pair.derived, "SeriesDescription"):
+        yield "SeriesDescription does not say that it is simulated"
+    if PRODUCT not in text(pair.derived, "DerivationDescription"):
+        yield "DerivationDescription does not name this package"
+
+
+SIMULATION_CHANGED: Final = CHANGED - {Tag("DerivationCodeSequence")} | {Tag("SyntheticData")}
+"""No code stands for added noise: those of the source are kept."""
+
+CHECKS: Final[tuple[Check, ...]] = (
+    *IMAGE_CHECKS,
+    _check_marks,
+    partial(check_equipment, purpose=SYNTHESIZING_EQUIPMENT),
+    partial(check_kept, changed=SIMULATION_CHANGED),
+)

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 __all__ = [
     "IMPLEMENTATION_UID",
     "IMPLEMENTATION_VERSION",
+    "PATIENT_PART",
     "Recipe",
     "file_digest",
     "identity",
     "image_uid",
+    "make_uid",
     "object_uid",
     "pixel_digest",
     "series_uid",
@@ -45,6 +47,10 @@ IMPLEMENTATION_VERSION: Final = "LDCT_CLIPDN_1"
 
 SCHEMA: Final = "ldct_clipdn/2"
 """What derived images look like; raised when the same pixels would be written otherwise."""
+
+
+PATIENT_PART: Final = "patient "
+"""How `Scan.split_key` begins where one SeriesInstanceUID holds images of several patients."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,7 @@ def image_uid(series: str, source: str, source_pixels: str, result: str) -> str:
     str
         A UID of the form 2.25.
     """
-    return _uid("sop", series, source, source_pixels, result)
+    return make_uid("sop", series, source, source_pixels, result)
 
 
 def object_uid(series: str, frames: Mapping[str, str], result: str) -> str:
@@ -194,7 +200,7 @@ def object_uid(series: str, frames: Mapping[str, str], result: str) -> str:
         A UID of the form 2.25.
     """
     sources = [f"{name} {digest}" for name, digest in sorted(frames.items())]
-    return _uid("object", series, *sources, result)
+    return make_uid("object", series, *sources, result)
 
 
 def series_uid(scan: Scan, recipe: Recipe) -> str:
@@ -213,7 +219,7 @@ def series_uid(scan: Scan, recipe: Recipe) -> str:
         A UID of the form 2.25.
     """
     sources = sorted(identity(instance) for instance in scan.instances)
-    return _uid(
+    return make_uid(
         "series", scan.source_uid, scan.split_key, str(scan.lost), *sources, recipe.canonical()
     )
 
@@ -231,7 +237,7 @@ def source_series_uid(sources: Iterable[str]) -> str:
     str
         A UID of the form 2.25.
     """
-    return _uid("source series", *sorted(set(sources)))
+    return make_uid("source series", *sorted(set(sources)))
 
 
 def study_uid(scan: Scan) -> str:
@@ -245,11 +251,24 @@ def study_uid(scan: Scan) -> str:
     Returns
     -------
     str
-        A UID of the form 2.25, the same for all parts of one series and for no other series, since
-        these may be of another patient.
+        A UID of the form 2.25, the same for all parts of one series that are of one patient, and
+        for no other series, since these may be of another.
     """
-    return _uid("study", scan.source_uid)
+    part = scan.split_key.partition(",")[0]
+    return make_uid("study", scan.source_uid, *[part] * part.startswith(PATIENT_PART))
 
 
-def _uid(*parts: str) -> str:
+def make_uid(*parts: str) -> str:
+    """Name something by what decides it.
+
+    Parameters
+    ----------
+    *parts
+        Its kind, and all that makes it another one.
+
+    Returns
+    -------
+    str
+        A UID of the form 2.25 (PS3.5 B.2), in this project's name space.
+    """
     return f"2.25.{uuid.uuid5(NAMESPACE, json.dumps(parts)).int}"
