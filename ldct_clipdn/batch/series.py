@@ -267,10 +267,10 @@ def _outcome(
         source_uid=scan.source_uid,
         derived_uid=done.uid,
         slices=len(scan.instances) + scan.lost,
-        notes=scan.notes,
         status="failed" if not done.uid else "partial" if lost else "denoised",
         seconds=round(perf_counter() - start, 3),
         quality=done.quality,
+        notes=scan.notes,
     )
     inputs = (
         InputRecord(

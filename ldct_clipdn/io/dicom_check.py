@@ -137,12 +137,12 @@ def check_data_set(
         How it should be written.
     path
         The file, for errors.
+    checks
+        What is looked at; None: `DERIVED_CHECKS`.
 
     Returns
     -------
     list of str
-    checks
-        What is looked at; None: `DERIVED_CHECKS`.
         What is wrong, one line each; empty where all is well.
 
     Raises
@@ -266,12 +266,12 @@ def check_equipment(pair: Pair, purpose: Code = PROCESSING_EQUIPMENT) -> Iterato
     ----------
     pair
         The derived image and its source.
+    purpose
+        In which role it worked.
 
     Yields
     ------
     str
-    purpose
-        In which role it worked.
         What is wrong.
     """
     equipment = items(pair.derived, "ContributingEquipmentSequence")
@@ -376,10 +376,6 @@ IMAGE_CHECKS: Final[tuple[Check, ...]] = (
     _check_kind,
     check_research,
     _check_source,
-    _check_derivation,
-    check_equipment,
-    check_kept,
-)
     check_dropped,
     _check_window,
     *PIXEL_CHECKS,
@@ -388,3 +384,7 @@ IMAGE_CHECKS: Final[tuple[Check, ...]] = (
 
 DERIVED_CHECKS: Final[tuple[Check, ...]] = (
     *IMAGE_CHECKS,
+    _check_derivation,
+    check_equipment,
+    check_kept,
+)
