@@ -47,14 +47,14 @@ def save_pictures(folder: Path, count: int, height: int = 32, width: int = 40) -
     return folder
 
 
-def save_pairs(folder: Path, count: int) -> Path:
-    """Write pairs named as those of CC."""
+def save_pairs(folder: Path, count: int, *, first: int = 0) -> Path:
+    """Write pairs named as those of CC; which pictures they show begins with `first`."""
     from PIL import Image
 
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for k in range(count):
-        clean = made_up(k, 32, 40)
+        clean = made_up(first + k, 32, 40)
         noisy = (clean + rng.normal(0, 0.1, clean.shape)).clip(0, 1)
         for name, pixels in (("mean", clean), ("real", noisy)):
             Image.fromarray(np.round(pixels * 255).astype(np.uint8)).save(

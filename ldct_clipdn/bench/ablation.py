@@ -11,12 +11,11 @@ from ldct_clipdn.bench.experiment import (
     Progress,
     RunSettings,
     TestSet,
-    device_name,
+    open_experiment,
     run_experiment,
 )
 from ldct_clipdn.bench.methods import Method, make_method
 from ldct_clipdn.bench.published import published_scores
-from ldct_clipdn.bench.results import Results
 from ldct_clipdn.bench.tables import Table, make_table, write_table
 from ldct_clipdn.core.denoiser import CLIPDenoiser, build_denoiser
 from ldct_clipdn.core.encoder import EncoderNorm
@@ -212,12 +211,7 @@ def run_ablation(
         When no variant was trained.
     """
     methods = _trained_variants(runs, settings)
-    results = Results(
-        folder,
-        {method.name: dict(method.settings) for method in methods},
-        device=device_name(settings.device),
-        resume=resume,
-    )
+    results = open_experiment(folder, sets, methods, settings, resume=resume)
     run_experiment(sets, noises, methods, results, settings, progress)
     table = make_table(
         "Variants (Tables 4, 5, 8, 10 and Figure 8)",

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Final
+from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from ldct_clipdn.bench.methods import Method, Prepared
+from ldct_clipdn.bench.record import open_results
 from ldct_clipdn.bench.results import Key, Results, Row, file_stem
+from ldct_clipdn.bench.sets import (
+    TestSet,
+    image_set,
+    pair_set,
+    read_pictures,
+    read_validation,
+)
 from ldct_clipdn.bench.strips import denoised_panels, write_strip
 from ldct_clipdn.core.benchmark import Picture, measure
 from ldct_clipdn.core.noise import Noise
-from ldct_clipdn.data.natural import centre_crop, find_images, find_pairs, read_rgb
 from ldct_clipdn.errors import ConfigError
 
 __all__ = [
@@ -27,40 +33,21 @@ __all__ = [
     "device_name",
     "image_set",
     "label",
+    "open_experiment",
     "pair_set",
     "read_pictures",
     "read_validation",
+    "require_names_differ",
     "run_experiment",
 ]
-
-VALIDATION_PICTURES: Final = 6
-VALIDATION_SIDE: Final = 192
-"""What a filter's strength is chosen on: the middle of the first pictures of the folder."""
-
 
 Progress = Callable[[int, int, str], None]
 """Told of every picture: how many are done, of how many, and which it was."""
 
 
-@dataclass(frozen=True)
-class TestSet:
-    """One test set, read when it is its turn.
-
-    Parameters
-    ----------
-    name
-        For tables.
-    images
-        Names of its pictures.
-    read
-        Gives them.
-    """
-
-    __test__ = False  # the name is the field's, not pytest's
-
-    name: str
-    images: tuple[str, ...]
-    read: Callable[[], list[Picture]] = field(repr=False)
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -82,116 +69,48 @@ class RunSettings:
     strips: int = 0
 
 
-def image_set(folder: Path, crop: int | None = None, limit: int | None = None) -> TestSet:
-    """Take the pictures of a folder as a test set.
+def open_experiment(
+    folder: Path,
+    sets: Sequence[TestSet],
+    methods: Sequence[Method],
+    settings: RunSettings,
+    *,
+    resume: bool,
+) -> Results:
+    """Open the results of an output folder.
 
     Parameters
     ----------
     folder
-        The folder.
-    crop
-        Keep this many pixels of the middle, each way; None keeps all.
-    limit
-        Take only this many pictures, for a first look; None takes all.
+        Made where it is missing.
+    sets
+        Test sets.
+    methods
+        Columns.
+    settings
+        How.
+    resume
+        Go on with what is in the folder.
 
     Returns
     -------
-    TestSet
-        Its pictures.
+    Results
+        What is there.
 
     Raises
     ------
-    DataError
-        When there are none.
+    ConfigError
+        When two methods, or two sets, have one name; or as for `open_results`.
     """
-    found = find_images(folder)
-    paths = found.paths[:limit]
-
-    def read() -> list[Picture]:
-        return read_pictures(paths, crop)
-
-    return TestSet(_name(found.name, crop), tuple(path.stem for path in paths), read)
-
-
-def pair_set(folder: Path, crop: int | None = None, limit: int | None = None) -> TestSet:
-    """Take the pairs of a folder as a test set.
-
-    Parameters
-    ----------
-    folder
-        The folder.
-    crop
-        As for `image_set`.
-    limit
-        As for `image_set`.
-
-    Returns
-    -------
-    TestSet
-        Its pairs.
-
-    Raises
-    ------
-    DataError
-        When there are none, or a half is missing.
-    """
-    found = find_pairs(folder)
-    pairs = found.pairs[:limit]
-
-    def read() -> list[Picture]:
-        return [Picture(one.name, _read(one.clean, crop), _read(one.noisy, crop)) for one in pairs]
-
-    return TestSet(_name(found.name, crop), tuple(one.name for one in pairs), read)
-
-
-def read_validation(folder: Path | None, *, pairs: bool = False) -> list[Picture]:
-    """Read the pictures that strengths are chosen on.
-
-    Parameters
-    ----------
-    folder
-        Not the test set; None gives no pictures.
-    pairs
-        Whether the folder holds pairs.
-
-    Returns
-    -------
-    list of Picture
-        The middle of the first ones.
-    """
-    if folder is None:
-        return []
-    if pairs:
-        chosen = find_pairs(folder).pairs[:VALIDATION_PICTURES]
-        return [
-            Picture(one.name, _read(one.clean, VALIDATION_SIDE), _read(one.noisy, VALIDATION_SIDE))
-            for one in chosen
-        ]
-    paths = find_images(folder).paths[:VALIDATION_PICTURES]
-    return read_pictures(paths, VALIDATION_SIDE)
-
-
-def read_pictures(paths: Sequence[Path], crop: int | None = None) -> list[Picture]:
-    """Read single pictures.
-
-    Parameters
-    ----------
-    paths
-        Files.
-    crop
-        As for `image_set`.
-
-    Returns
-    -------
-    list of Picture
-        Named by their files.
-
-    Raises
-    ------
-    DecodeError
-        When one cannot be read.
-    """
-    return [Picture(path.stem, _read(path, crop)) for path in paths]
+    require_names_differ("methods", methods, "Name them on the command line: NAME=FILE")
+    require_names_differ("sets", sets, "Give each set once, in folders of different names")
+    return open_results(
+        folder,
+        {one.name: one.settings for one in methods},
+        {one.name: one.contents() for one in sets},
+        device=device_name(settings.device),
+        resume=resume,
+    )
 
 
 def run_experiment(
@@ -218,15 +137,8 @@ def run_experiment(
         How.
     progress
         Told of every picture.
-
-    Raises
-    ------
-    ConfigError
-        When two methods, or two sets, have one name.
     """
-    _require_names_differ("methods", methods, "Name weights on the command line: NAME=FILE")
-    _require_names_differ("sets", sets, "Give each set once, in folders of different names")
-    total = len(noises) * len(methods) * sum(len(one.images) for one in sets)
+    total = len(noises) * len(methods) * sum(len(one.files) for one in sets)
     done = 0
     for test_set in sets:
         pictures = cache(test_set.read)
@@ -260,6 +172,28 @@ def label(noise: Noise | None) -> str:
     return "" if noise is None else noise.label
 
 
+def require_names_differ(what: str, named: Sequence[_Named], remedy: str) -> None:
+    """Refuse two of one name, which a table could not tell apart.
+
+    Parameters
+    ----------
+    what
+        What they are, in words.
+    named
+        Methods or sets.
+    remedy
+        What the user may do.
+
+    Raises
+    ------
+    ConfigError
+        When two have one name.
+    """
+    names = [one.name for one in named]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"two {what} have one name among {', '.join(names)}", remedy=remedy)
+
+
 def device_name(device: torch.device) -> str:
     """Name a device for the record.
 
@@ -281,7 +215,7 @@ def device_name(device: torch.device) -> str:
 def _known(test_set: TestSet, noise: Noise | None, method: str, results: Results) -> set[str]:
     return {
         image
-        for image in test_set.images
+        for image in test_set.files
         if Key(test_set.name, label(noise), method, image) in results
     }
 
@@ -295,7 +229,7 @@ def _measure(
     prepare: Callable[[], Prepared],
     settings: RunSettings,
 ) -> Iterator[Row]:
-    if len(known) == len(test_set.images):
+    if len(known) == len(test_set.files):
         return
     denoise, setting = prepare()
     missing = [picture for picture in pictures() if picture.name not in known]
@@ -319,18 +253,3 @@ def _draw_strips(
         if not path.exists():
             panels = denoised_panels(picture, noise, ready, settings.device)
             write_strip(panels, path, f"{test_set.name}, {picture.name}, {label(noise)}")
-
-
-def _require_names_differ(what: str, named: Sequence[Method | TestSet], remedy: str) -> None:
-    names = [one.name for one in named]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"two {what} have one name among {', '.join(names)}", remedy=remedy)
-
-
-def _read(path: Path, crop: int | None) -> Tensor:
-    image = read_rgb(path)
-    return image if crop is None else centre_crop(image, crop)
-
-
-def _name(name: str, crop: int | None) -> str:
-    return name if crop is None else f"{name} (crop {crop})"

@@ -132,10 +132,10 @@ def _open_encoder(text: str, device: torch.device, seed: int) -> list[FeatureNet
     if name == "restormer":
         trained = load_peer(Path(weights)).to(device)
         torch.manual_seed(seed)
-        control = Peer(trained.config).to(device).eval()
+        control, title = Peer(trained.config).to(device).eval(), trained.config.title
         return [
-            FeatureNet("Restormer", _restormer_features(trained), weights),
-            FeatureNet("Restormer, random", _restormer_features(control), RANDOM),
+            FeatureNet(title, _restormer_features(trained), weights),
+            FeatureNet(f"{title}, random", _restormer_features(control), RANDOM),
         ]
     if name not in ENCODERS or not weights:
         raise ConfigError(

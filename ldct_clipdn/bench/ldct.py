@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -13,9 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from ldct_clipdn.bench.experiment import Progress, RunSettings, device_name
+from ldct_clipdn.bench.experiment import (
+    Progress,
+    RunSettings,
+    device_name,
+    require_names_differ,
+)
 from ldct_clipdn.bench.peers import Peer, open_ct_network
 from ldct_clipdn.bench.published import Published, published_scores
+from ldct_clipdn.bench.record import files_sha256, open_results
 from ldct_clipdn.bench.results import Key, Results, Row, file_stem
 from ldct_clipdn.bench.strips import ct_panels, write_strip
 from ldct_clipdn.bench.tables import Table, make_table, write_table
@@ -33,6 +40,11 @@ if TYPE_CHECKING:
 __all__ = ["CTMethod", "make_ct_method", "run_ldct"]
 
 TABLE: Final = 3
+
+PAPER_SLICES: Final = 526
+PAPER_MM: Final = 1.0
+PAPER_KERNEL: Final = "B30"
+"""What Table 3 is of; the kernel stands in the published code alone (PROTOCOL.md 7.1)."""
 
 _RULERS: Final = {
     "range 3072": next(ruler for ruler in RULERS if ruler.name == "paper"),
@@ -134,17 +146,22 @@ def run_ldct(
     Returns
     -------
     Table
-        Everything measured in the folder, with Table 3 beside L506.
+        Everything measured in the folder, with Table 3 beside L506; the difference where the
+        slices are the paper's.
 
     Raises
     ------
+    ConfigError
+        When two methods have one name, or as for `open_results`.
     DataError
         When there is no pair of these patients.
     """
     pairs = _pairs(dataset_dir, patients, limit)
-    results = Results(
+    require_names_differ("methods", methods, "Name them on the command line: NAME=FILE")
+    results = open_results(
         folder,
-        {method.name: dict(method.settings) for method in methods},
+        {method.name: method.settings for method in methods},
+        _contents(pairs),
         device=device_name(settings.device),
         resume=resume,
     )
@@ -153,13 +170,28 @@ def run_ldct(
         _measure(pair, method, results)
         if progress is not None:
             progress(done, total, f"{pair.low.patient} {method.name}")
-    sets = {_set_name(pair) for pair in pairs}
     for pair in _first_of_each_set(pairs, settings.strips):
         _draw_strip(pair, methods, folder)
     counterparts = {method.name: method.counterpart for method in methods}
-    table = make_table("Low-dose CT (Table 3)", results, _printed(sets), counterparts, "ruler")
+    table = make_table(
+        "Low-dose CT (Table 3)",
+        results,
+        _printed({_set_name(pair) for pair in pairs}),
+        counterparts,
+        "ruler",
+        _not_the_papers(pairs, results),
+    )
     write_table(table, folder)
     return table
+
+
+def _contents(pairs: Iterable[DosePair]) -> dict[str, dict[str, str]]:
+    digest = cache(lambda path: files_sha256([path]))  # a volume's once
+    by_set: dict[str, dict[str, str]] = {}
+    for pair in pairs:
+        both = f"{digest(pair.low.path)} {digest(pair.normal.path)}"
+        by_set.setdefault(_set_name(pair), {})[_slice_name(pair)] = both
+    return by_set
 
 
 def _pairs(root: Path, patients: Sequence[str], limit: int | None) -> list[DosePair]:
@@ -231,6 +263,21 @@ def _printed(sets: Iterable[str]) -> dict[tuple[str, str, str], Published]:
         for ruler in _RULERS
         if name.split()[0] == patient
     }
+
+
+def _not_the_papers(pairs: Iterable[DosePair], results: Results) -> dict[str, str]:
+    """Say of every set that is not what Table 3 is of what it is; prepared slices do not tell."""
+    counts = Counter((row.set, row.condition, row.method) for row in results)
+    notes = {}
+    for name, low in {_set_name(pair): pair.low for pair in pairs}.items():
+        fewest = min(count for (of_set, *_), count in counts.items() if of_set == name)
+        alike = low.thickness_mm in (PAPER_MM, None) and low.kernel.startswith(PAPER_KERNEL)
+        if fewest != PAPER_SLICES or not (alike or low.kind == "prepared"):
+            notes[name] = (
+                f"{fewest} slices; the paper's are the {PAPER_SLICES} of "
+                f"{PAPER_MM:g} mm and kernel {PAPER_KERNEL}"
+            )
+    return notes
 
 
 def _total_variation(strength: float) -> CTMethod:

@@ -7,8 +7,11 @@ picture; so, unlike the networks, it knows the noise.
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -105,7 +108,7 @@ _FILTERS: Final = {
     )
 }
 
-_PEERS: Final = {"dncnn": "DnCNN", "restormer": "Restormer"}
+_PEERS: Final = ("dncnn", "restormer")
 
 
 def make_method(text: str, device: torch.device, validation: Sequence[Picture] = ()) -> Method:
@@ -115,8 +118,8 @@ def make_method(text: str, device: torch.device, validation: Sequence[Picture] =
     ----------
     text
         `noisy`; `tv` or `nlm` (strength chosen on `validation`) or `tv:0.1`; `dncnn:FILE` or
-        `restormer:FILE`; `python:MODULE:NAME`; or a denoiser of this package as `weights:FILE` or
-        `weights:NAME=FILE`.
+        `restormer:FILE`; `python:MODULE:NAME`; or a denoiser of this package as `weights:FILE`.
+        Before FILE may stand `NAME=`, the heading.
     device
         Where networks go.
     validation
@@ -140,8 +143,7 @@ def make_method(text: str, device: torch.device, validation: Sequence[Picture] =
     if kind in _FILTERS:
         return _filter_method(_FILTERS[kind], rest, validation)
     if kind in _PEERS and rest:
-        path = Path(rest)
-        return _network_method(_PEERS[kind], load_peer(path), file_sha256(path), device)
+        return _peer_method(kind, rest, device)
     if kind == "python" and rest:
         return _python_method(rest, device)
     if kind == "weights" and rest:
@@ -164,7 +166,8 @@ def from_callable(
         Heading.
     denoise
         Noisy [B, 3, H, W] in [0, 1], float32, to the same shape. A module is set to evaluation
-        mode and moved to the device.
+        mode and moved to the device. Resuming knows another one by its source, layout and weights,
+        but not by what a function or an object holds besides: give that another name.
     device
         Where a module goes.
     counterpart
@@ -176,11 +179,27 @@ def from_callable(
         One column.
     """
     module = denoise.to(device).eval() if isinstance(denoise, nn.Module) else None
-    origin = (
-        f"{type(denoise).__module__}.{getattr(denoise, '__qualname__', type(denoise).__name__)}"
-    )
     prepared = Prepared(denoise if module is None else module, "")
-    return Method(name, lambda _: prepared, {"callable": origin}, counterpart, module)
+    return Method(name, lambda _: prepared, _identify(denoise), counterpart, module)
+
+
+def _identify(denoise: Denoise | nn.Module) -> dict[str, str]:
+    """Say what a denoiser is: where it stands, its source, and a network's layout and weights."""
+    kind: Any = denoise if hasattr(denoise, "__qualname__") else type(denoise)
+    digest = sha256()
+    with suppress(OSError, TypeError):  # typed in, or not in Python
+        digest.update(inspect.getsource(kind).encode())
+    if isinstance(denoise, nn.Module):
+        digest.update(repr(denoise).encode())
+        for name, value in denoise.state_dict().items():
+            digest.update(name.encode() + _stored(value))
+    return {"callable": f"{kind.__module__}.{kind.__qualname__}", "sha256": digest.hexdigest()}
+
+
+def _stored(value: Any) -> bytes:
+    if not isinstance(value, Tensor):
+        return repr(value).encode()  # what a module keeps besides tensors
+    return value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def choose_strength(
@@ -234,27 +253,46 @@ def _filter_method(one: _Filter, strength: str, validation: Sequence[Picture]) -
         best = choose_strength(one.apply, one.strengths, validation, noise)
         return Prepared(_on_tensors(one.apply, best), f"strength {best:g}")
 
-    names = [picture.name for picture in validation]
-    return Method(one.name, prepare, {"strengths": list(one.strengths), "validation": names})
+    chosen_on = {picture.name: _picture_sha256(picture) for picture in validation}
+    return Method(one.name, prepare, {"strengths": list(one.strengths), "validation": chosen_on})
+
+
+def _picture_sha256(picture: Picture) -> str:
+    halves = (half for half in (picture.clean, picture.noisy) if half is not None)
+    return sha256(b"".join(_stored(half) for half in halves)).hexdigest()
+
+
+def _peer_method(kind: str, text: str, device: torch.device) -> Method:
+    name, _, path = text.rpartition("=")
+    peer = load_peer(Path(path))
+    if peer.config.peer != kind:
+        raise ConfigError(f"this is a {peer.config.title}, not a {kind}", path=path)
+    _require_colour(peer.config.in_channels, path)
+    method = _network_method(name or peer.config.title, peer, file_sha256(Path(path)), device)
+    return replace(method, counterpart=peer.config.title if peer.config.as_published else "")
 
 
 def _denoiser_method(text: str, device: torch.device) -> Method:
     name, _, path = text.rpartition("=")
     model, info = open_denoiser(path)
-    if model.config.in_channels != 3:
-        raise ConfigError(
-            "this denoiser takes one channel (CT), pictures have three",
-            path=path,
-            remedy="Give weights trained by the bundle image_clip_denoising",
-        )
+    _require_colour(model.config.in_channels, path)
     method = _network_method(name or Path(info.name).stem, model, info.sha256, device)
     about = {"encoder": info.encoder, "config": model.config.to_dict()}
     return replace(method, settings={**method.settings, **about}, counterpart="CLIPDenoising")
 
 
-def _network_method(name: str, network: nn.Module, sha256: str, device: torch.device) -> Method:
+def _network_method(name: str, network: nn.Module, digest: str, device: torch.device) -> Method:
     prepared = Prepared(network.to(device).eval(), "")
-    return Method(name, lambda _: prepared, {"sha256": sha256}, name, network)
+    return Method(name, lambda _: prepared, {"sha256": digest}, module=network)
+
+
+def _require_colour(channels: int, path: str) -> None:
+    if channels != 3:
+        raise ConfigError(
+            "this denoiser takes one channel (CT), pictures have three",
+            path=path,
+            remedy="Give weights trained by the bundle image_clip_denoising",
+        )
 
 
 def _python_method(place: str, device: torch.device) -> Method:

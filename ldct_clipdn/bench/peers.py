@@ -20,6 +20,12 @@ __all__ = ["Peer", "PeerConfig", "build_peer", "load_peer", "open_ct_network"]
 
 PeerName = Literal["dncnn", "restormer", "red_cnn"]
 
+TITLES: Final[dict[PeerName, str]] = {
+    "dncnn": "DnCNN",
+    "restormer": "Restormer",
+    "red_cnn": "RED-CNN",
+}
+
 PUBLISHED_WIDTH: Final[dict[PeerName, int]] = {"dncnn": 64, "restormer": 48, "red_cnn": 96}
 
 DNCNN_LAYERS: Final = 20
@@ -73,6 +79,17 @@ class PeerConfig:
     def channels(self) -> int:
         """The width in use."""
         return self.width or PUBLISHED_WIDTH[self.peer]
+
+    @property
+    def as_published(self) -> bool:
+        """Whether it is as wide as the published one."""
+        return self.channels == PUBLISHED_WIDTH[self.peer]
+
+    @property
+    def title(self) -> str:
+        """Name for tables: the published one's, with the width where that is another."""
+        title = TITLES[self.peer]
+        return title if self.as_published else f"{title} (width {self.channels})"
 
     @property
     def encoder(self) -> str:

@@ -10,12 +10,11 @@ from ldct_clipdn.bench.experiment import (
     Progress,
     RunSettings,
     TestSet,
-    device_name,
+    open_experiment,
     run_experiment,
 )
 from ldct_clipdn.bench.methods import Method
 from ldct_clipdn.bench.published import published_scores
-from ldct_clipdn.bench.results import Results
 from ldct_clipdn.bench.tables import Table, make_table, write_table
 
 __all__ = ["PairTable", "run_photographs"]
@@ -71,12 +70,7 @@ def run_photographs(
         When the folder holds results and `resume` is false, or results of other settings.
     """
     number, title = _TITLES[table]
-    results = Results(
-        folder,
-        {method.name: dict(method.settings) for method in methods},
-        device=device_name(settings.device),
-        resume=resume,
-    )
+    results = open_experiment(folder, sets, methods, settings, resume=resume)
     run_experiment(sets, [None], methods, results, settings, progress)
     made = make_table(
         title,

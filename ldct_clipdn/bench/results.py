@@ -1,9 +1,8 @@
-"""What a table is made of: one row per picture, in a CSV that grows, and how it came about."""
+"""What a table is made of: one row per picture, in a CSV that grows; how results are written."""
 
 from __future__ import annotations
 
 import csv
-import json
 import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,6 @@ import numpy as np
 import torch
 
 import ldct_clipdn
-from ldct_clipdn.core.noise import PUBLISHED_SEED
 from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.errors import ConfigError, WriteError
 
@@ -37,7 +35,6 @@ __all__ = [
 Made = TypeVar("Made")
 
 SCORES_FILE: Final = "scores.csv"
-SETTINGS_FILE: Final = "run.json"
 
 
 class Key(NamedTuple):
@@ -101,24 +98,18 @@ class Results:
     ----------
     folder
         Made where it is missing.
-    settings
-        What the rows depend on, by method.
-    device
-        In words, for the record.
     resume
         Keep the rows that are there and go on.
 
     Raises
     ------
     ConfigError
-        When there are rows and `resume` is false, or they were made with other settings.
+        When there are rows and `resume` is false.
     WriteError
         When the folder cannot be written.
     """
 
-    def __init__(
-        self, folder: Path, settings: Mapping[str, Any], *, device: str, resume: bool
-    ) -> None:
+    def __init__(self, folder: Path, *, resume: bool) -> None:
         self.folder = folder
         self.path = folder / SCORES_FILE
         if self.path.exists() and not resume:
@@ -128,13 +119,14 @@ class Results:
                 remedy="Add --resume to go on with them, or name another folder",
             )
         self._rows = {row.key: row for row in self._read()}
-        known = self._check_settings(settings) if self._rows else {}
-        self._write_settings({**known, **settings}, device)
         if self._rows:  # without a line that was cut off, to which the next would be glued
             self._write(self, "w")
 
     def __contains__(self, key: Key) -> bool:
         return key in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self._rows.values())
@@ -183,36 +175,6 @@ class Results:
                     )
                 except (TypeError, ValueError, KeyError):
                     continue  # the line that was being written when the run was cut off
-
-    def _check_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        path = self.folder / SETTINGS_FILE
-        try:
-            known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        except (OSError, ValueError, KeyError) as error:
-            raise ConfigError(
-                "the record of these results is missing or damaged",
-                path=path,
-                remedy="Name another folder",
-            ) from error
-        given = json.loads(json.dumps(settings, default=str))
-        differing = [name for name in given if name in known and known[name] != given[name]]
-        if differing:
-            raise ConfigError(
-                f"these results were made with other settings of {', '.join(differing)}",
-                path=path,
-                remedy="Give the same settings, or name another folder",
-            )
-        return known
-
-    def _write_settings(self, settings: Mapping[str, Any], device: str) -> None:
-        record = {
-            "settings": settings,
-            "seed": PUBLISHED_SEED,
-            "versions": versions(),
-            "device": device,
-        }
-        make_folder(self.folder)
-        write_text(self.folder / SETTINGS_FILE, json.dumps(record, indent=2, default=str) + "\n")
 
 
 def file_stem(name: str) -> str:

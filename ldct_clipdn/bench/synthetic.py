@@ -10,12 +10,11 @@ from ldct_clipdn.bench.experiment import (
     Progress,
     RunSettings,
     TestSet,
-    device_name,
+    open_experiment,
     run_experiment,
 )
 from ldct_clipdn.bench.methods import Method
 from ldct_clipdn.bench.published import published_scores
-from ldct_clipdn.bench.results import Results
 from ldct_clipdn.bench.tables import Table, make_table, write_table
 from ldct_clipdn.core.noise import PAPER_NOISES, Noise
 
@@ -63,12 +62,7 @@ def run_synthetic(
     ConfigError
         When the folder holds results and `resume` is false, or results of other settings.
     """
-    results = Results(
-        folder,
-        {method.name: dict(method.settings) for method in methods},
-        device=device_name(settings.device),
-        resume=resume,
-    )
+    results = open_experiment(folder, sets, methods, settings, resume=resume)
     run_experiment(sets, noises, methods, results, settings, progress)
     table = make_table(
         "Synthetic noise (Tables 1 and 9)",

@@ -6,7 +6,7 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -60,6 +60,9 @@ class Table:
         For a measured method the printed one that it is compared with.
     condition
         What the conditions are, for the heading.
+    apart
+        Sets that are not what the printed figures are of, and what they are: no difference is
+        given.
     """
 
     title: str
@@ -68,6 +71,7 @@ class Table:
     published: Mapping[Place, Mapping[str, Published]]
     counterparts: Mapping[str, str]
     condition: str = "noise"
+    apart: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def methods(self) -> list[str]:
@@ -102,7 +106,10 @@ class Table:
                     *(place[0] or "-", place[1], _counts(cells.values())),
                     *(_score(cells.get(name)) for name in self.methods),
                     *(_score(printed.get(name)) for name in self.printed),
-                    *(_difference(cells.get(a), printed.get(b)) for a, b in differing),
+                    *(
+                        "" if place[1] in self.apart else _difference(cells.get(a), printed.get(b))
+                        for a, b in differing
+                    ),
                 ]
             )
         return f"# {self.title}\n\n{markdown_table(lines)}\n\n{self._notes()}"
@@ -144,7 +151,11 @@ class Table:
         return [
             (name, self.counterparts[name])
             for name in self.methods
-            if self.counterparts.get(name) in self.printed
+            if any(
+                self.counterparts.get(name) in cells
+                for place, cells in self.published.items()
+                if place[1] not in self.apart
+            )
         ]
 
     def _notes(self) -> str:
@@ -153,12 +164,18 @@ class Table:
             notes.append(f"[paper]: {SOURCE}.")
         notes += self._not_comparable()
         notes += [
+            f"{name}: {what}." for name, what in self.apart.items() if self._has_printed(name)
+        ]
+        notes += [
             f"{MISPRINT} {name}, {place[1]}, {place[0]}: {one.remark}."
             for place in self.places
             for name, one in self.published.get(place, {}).items()
             if one.remark
         ]
         return "\n\n".join(notes) + "\n"
+
+    def _has_printed(self, name: str) -> bool:
+        return any(cells for place, cells in self.published.items() if place[1] == name)
 
     def _not_comparable(self) -> list[str]:
         """Say which sets are not those that the printed figures are of."""
@@ -186,6 +203,7 @@ def make_table(
     published: Mapping[tuple[str, str, str], Published],
     counterparts: Mapping[str, str],
     condition: str = "noise",
+    apart: Mapping[str, str] | None = None,
 ) -> Table:
     """Average over the pictures and put the printed figures beside.
 
@@ -201,6 +219,8 @@ def make_table(
         For a measured method the printed one that it is compared with.
     condition
         What the conditions are, for the heading.
+    apart
+        As for `Table`.
 
     Returns
     -------
@@ -223,6 +243,7 @@ def make_table(
         published={place: beside[place[0], _whole_set(place[1])] for place in groups},
         counterparts=counterparts,
         condition=condition,
+        apart=apart or {},
     )
 
 

@@ -121,7 +121,8 @@ def test_weights_of_one_layout_are_told_apart_and_share_a_control(tmp_path):
     files = [tmp_path / "1.pt", tmp_path / "2.pt"]
     nets = open_encoders([f"restormer={file}" for file in files], CPU)
     assert [net.name for net in nets] == [
-        f"Restormer, {files[0]}", "Restormer, random", f"Restormer, {files[1]}"
+        f"Restormer (width 8), {files[0]}", "Restormer (width 8), random",
+        f"Restormer (width 8), {files[1]}",
     ]  # fmt: skip
 
 

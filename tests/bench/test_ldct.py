@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 from ct_layouts import make_mayo
 
 from ldct_clipdn.bench.experiment import RunSettings
-from ldct_clipdn.bench.ldct import make_ct_method, run_ldct
+from ldct_clipdn.bench.ldct import CTMethod, make_ct_method, run_ldct
 from ldct_clipdn.bench.peers import build_peer
 from ldct_clipdn.bench.strips import ct_panels
 from ldct_clipdn.cli.main import main
@@ -50,6 +52,49 @@ def test_low_dose_is_scored_by_both_rulers_beside_the_printed_figures(challenge,
     assert [name for name, printed in table.published.items() if printed] == [
         place, ("range 3096", place[1])
     ]  # fmt: skip
+
+
+def test_the_difference_is_given_where_the_slices_are_the_papers(tmp_path, monkeypatch):
+    for dose in ("full", "quarter"):
+        for kernel in ("B30f", "D45f"):
+            make_mayo(tmp_path / "thin" / dose / kernel, "L506", dose, kernel=kernel, size=32)
+        make_mayo(tmp_path / "thick" / dose, "L506", dose, thickness="3", size=32)
+    method = CTMethod("ours", lambda hu: hu, {}, "CLIPDenoising")
+
+    def run(root, limit=None):
+        out = tempfile.mkdtemp(dir=tmp_path)
+        return run_ldct(tmp_path / root, [method], Path(out), RunSettings(CPU), limit=limit)
+
+    text = run("thin").to_markdown()
+    assert "45.88/0.976" in text
+    assert "ours - " not in text
+    assert "L506 B30f 1 mm: 3 slices; the paper's are the 526 of 1 mm and kernel B30." in text
+    monkeypatch.setattr("ldct_clipdn.bench.ldct.PAPER_SLICES", 3)
+    table = run("thin")
+    assert set(table.apart) == {"L506 D45f 1 mm"}
+    lines = [one for one in table.to_markdown().splitlines() if one.startswith("| range 3072")]
+    assert {one.split("|")[2].strip(): one.split("|")[-2].strip() != "" for one in lines} == {
+        "L506 B30f 1 mm": True, "L506 D45f 1 mm": False
+    }  # fmt: skip
+    assert set(run("thin", limit=2).apart) == {"L506 B30f 1 mm", "L506 D45f 1 mm"}
+    assert set(run("thick").apart) == {"L506 B30f 3 mm"}
+
+
+def test_other_slices_under_the_same_names_are_not_resumed(tmp_path):
+    methods = [make_ct_method("noisy", CPU)]
+
+    def run(root):
+        run_ldct(tmp_path / root, methods, tmp_path / "out", RunSettings(CPU), resume=True)
+
+    for root, seed in (("a", 0), ("b", 0), ("c", 1)):
+        make_mayo(tmp_path / root / "full_1mm", "L506", "full", size=32, seed=7)
+        make_mayo(tmp_path / root / "quarter_1mm", "L506", "quarter", size=32, seed=seed)
+    run("a")
+    run("a")
+    with pytest.raises(ConfigError, match="other pictures of L506"):
+        run("c")
+    with pytest.raises(ConfigError, match="two methods have one name"):
+        run_ldct(tmp_path / "a", methods * 2, tmp_path / "two", RunSettings(CPU))
 
 
 def test_networks_and_filters_from_the_command_line(challenge, tmp_path, capsys):

@@ -9,7 +9,6 @@ from natural_images import made_up
 from skimage.restoration import denoise_tv_chambolle
 
 from ldct_clipdn import build_denoiser
-from ldct_clipdn.bench import methods as under_test
 from ldct_clipdn.bench.methods import choose_strength, from_callable, make_method
 from ldct_clipdn.bench.peers import build_peer, load_peer
 from ldct_clipdn.core.benchmark import Picture
@@ -36,7 +35,10 @@ def test_strength_grows_with_the_noise_and_helps():
     method = make_method("tv", CPU, pictures(2))
     weak, strong = (method.prepare(Noise("gaussian", sigma)) for sigma in (15, 50))
     assert float(strong.setting.split()[1]) > float(weak.setting.split()[1])
-    assert method.settings["validation"] == ["p0", "p1"]
+    chosen_on = method.settings["validation"]
+    assert list(chosen_on) == ["p0", "p1"]
+    other = make_method("tv", CPU, [Picture("p0", pictures(2)[1].clean)]).settings["validation"]
+    assert other["p0"] == chosen_on["p1"] != chosen_on["p0"]  # known by what they show
 
 
 def test_filters_need_validation_or_a_strength():
@@ -87,7 +89,6 @@ def test_any_callable_or_module_joins():
 def test_unknown_methods_are_named():
     with pytest.raises(ConfigError, match=r"no method 'bm3d'.*noisy, tv"):
         make_method("bm3d", CPU)
-    assert set(under_test._PEERS) == {"dncnn", "restormer"}
 
 
 @pytest.mark.parametrize(
@@ -143,11 +144,31 @@ def test_peers_come_back_from_a_run(tmp_path):
     assert all(
         torch.equal(a, b) for a, b in zip(back.parameters(), network.parameters(), strict=True)
     )
-    method = make_method(f"dncnn:{tmp_path / 'best.pt'}", CPU)
-    assert (method.name, method.counterpart) == ("DnCNN", "DnCNN")
     save_denoiser(build_denoiser(encoder="tiny"), tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match="no DnCNN, Restormer or RED-CNN"):
         load_peer(tmp_path / "other.safetensors")
+
+
+def save_peer(path, **settings):
+    network = build_peer(**settings)
+    torch.save({"network": network.state_dict(), "config": network.config.to_dict()}, path)
+    return path
+
+
+def test_a_peer_is_compared_with_the_printed_one_where_it_is_as_wide(tmp_path):
+    narrow = save_peer(tmp_path / "narrow.pt", peer="dncnn", width=16)
+    full = save_peer(tmp_path / "full.pt", peer="dncnn")
+    method = make_method(f"dncnn:{full}", CPU)
+    assert (method.name, method.counterpart) == ("DnCNN", "DnCNN")
+    method = make_method(f"dncnn:{narrow}", CPU)
+    assert (method.name, method.counterpart) == ("DnCNN (width 16)", "")
+    method = make_method(f"dncnn:mine={full}", CPU)
+    assert (method.name, method.counterpart) == ("mine", "DnCNN")
+    with pytest.raises(ConfigError, match=r"this is a DnCNN \(width 16\), not a restormer"):
+        make_method(f"restormer:{narrow}", CPU)
+    ct = save_peer(tmp_path / "ct.pt", peer="dncnn", width=8, in_channels=1)
+    with pytest.raises(ConfigError, match="one channel"):
+        make_method(f"dncnn:{ct}", CPU)
 
 
 def test_unknown_or_odd_peers_are_refused():

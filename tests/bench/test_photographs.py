@@ -38,7 +38,7 @@ def test_real_noise_beside_the_printed_figures(tmp_path):
 
 
 def test_derain_and_real_from_the_command_line(tmp_path, capsys):
-    folder, other = save_pairs(tmp_path / "Rain12", 2), save_pairs(tmp_path / "other", 1)
+    folder, other = save_pairs(tmp_path / "Rain12", 2), save_pairs(tmp_path / "other", 1, first=2)
     for table in ("derain", "real"):
         code = main(
             ["benchmark", table, str(folder), "--method", "noisy", "--method", "tv",

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 
 import pytest
 import torch
-from natural_images import folder, save_pictures
+from natural_images import folder, save_pairs, save_pictures
 
-from ldct_clipdn.bench.experiment import RunSettings, image_set
+from ldct_clipdn.bench.experiment import RunSettings, image_set, pair_set
 from ldct_clipdn.bench.methods import from_callable, make_method
 from ldct_clipdn.bench.synthetic import run_synthetic
 from ldct_clipdn.core.noise import Noise
-from ldct_clipdn.errors import ConfigError
+from ldct_clipdn.errors import ConfigError, DataError
 
 CPU = torch.device("cpu")
 NOISES = [Noise("gaussian", 50), Noise("salt_pepper", 0.02)]
@@ -138,8 +139,108 @@ def test_results_of_other_settings_are_not_mixed(tmp_path):
         )  # fmt: skip
     record = json.loads((tmp_path / "out/run.json").read_text())
     assert record["settings"] == {"TV": {"strength": 0.1}}
-    assert {"torch", "numpy", "ldct_clipdn", "python"} <= set(record["versions"])
     assert record["seed"] == 0
+    content = (tmp_path / "set/p0.png").read_bytes()
+    assert record["sets"] == {"set": {"p0": hashlib.sha256(content).hexdigest()}}
+
+
+def test_pictures_of_another_set_of_that_name_are_not_mixed_in(tmp_path):
+    first, other = save_pictures(tmp_path / "Kodak24", 2), save_pictures(tmp_path / "b/Kodak", 3)
+    out, methods = tmp_path / "out", [make_method("noisy", CPU)]
+
+    def run(folder, limit=None):
+        sets = [image_set(folder, limit=limit)]
+        return run_synthetic(sets, methods, out, RunSettings(CPU), noises=NOISES[:1], resume=True)
+
+    run(first, limit=1)
+    run(first)
+    run(other)  # those two, and one more: the whole of what was begun
+    run(first, limit=1)
+    (other / "p2.png").unlink()
+    (other / "p1.png").write_bytes((other / "p0.png").read_bytes())
+    with pytest.raises(ConfigError, match=r"run\.json: .*other pictures of Kodak24"):
+        run(other)
+    (other / "p1.png").rename(other / "q1.png")
+    with pytest.raises(ConfigError, match="other pictures of Kodak24"):
+        run(other)
+    run(save_pictures(tmp_path / "elsewhere", 1))
+
+
+def test_pairs_are_known_by_both_halves(tmp_path):
+    folder = save_pairs(tmp_path / "CC", 1)
+    before = pair_set(folder).contents()
+    (folder / "0_real.png").write_bytes((folder / "0_mean.png").read_bytes())
+    assert pair_set(folder).contents().keys() == before.keys()
+    assert pair_set(folder).contents() != before
+
+
+def test_another_law_of_noise_is_another_row(tmp_path):
+    one, method = image_set(save_pictures(tmp_path / "set", 1)), make_method("noisy", CPU)
+    noises = [Noise("speckle", 0.04), Noise("speckle", 0.04, "gaussian", eight_bit=True)]
+    for count in (1, 2):
+        table = run_synthetic(
+            [one], [method], tmp_path / "out", RunSettings(CPU), noises=noises[:count], resume=True
+        )
+    uniform, gaussian = (table.measured[noise.label, "set"]["noisy"] for noise in noises)
+    assert gaussian.psnr != uniform.psnr
+
+
+class Scaling(torch.nn.Module):
+    """Multiplies by its weight, and by a number that no state holds."""
+
+    def __init__(self, weight: float, factor: float = 1.0) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(weight))
+        self.factor = factor
+
+    def extra_repr(self) -> str:
+        return str(self.factor)
+
+    def forward(self, noisy: torch.Tensor) -> torch.Tensor:
+        return noisy * self.weight * self.factor
+
+
+def test_another_network_of_that_name_is_not_resumed(tmp_path):
+    one = image_set(save_pictures(tmp_path / "set", 1))
+
+    def run(denoise):
+        run_synthetic(
+            [one], [from_callable("mine", denoise)], tmp_path / "out", RunSettings(CPU),
+            noises=NOISES[:1], resume=True,
+        )  # fmt: skip
+
+    run(Scaling(0.5))
+    run(Scaling(0.5))
+    for other in (Scaling(0.6), Scaling(0.5, 0.9), torch.nn.Identity(), Counting(), lambda x: x):
+        with pytest.raises(ConfigError, match="other settings of mine"):
+            run(other)
+
+
+def test_every_call_is_recorded_beside_those_before(tmp_path):
+    one, out = image_set(save_pictures(tmp_path / "set", 1)), tmp_path / "out"
+
+    def run(name):
+        methods = [make_method(name, CPU)]
+        run_synthetic([one], methods, out, RunSettings(CPU), noises=NOISES[:1], resume=True)
+        return json.loads((out / "run.json").read_text())
+
+    record = run("noisy")
+    record["calls"][0]["device"] = "a GPU"
+    (out / "run.json").write_text(json.dumps(record))
+    first, second = run("tv:0.1")["calls"]
+    assert (first["device"], first["methods"]) == ("a GPU", ["noisy"])
+    assert (second["methods"], second["sets"]) == (["TV"], ["set"])
+    assert {"torch", "numpy", "ldct_clipdn", "python"} <= set(second["versions"])
+    assert second["time"] >= first["time"]
+    # as they were written before the calls and the pictures were kept
+    old = {"settings": {"noisy": {}}, "versions": {"torch": "1.0"}, "device": "an old GPU"}
+    (out / "run.json").write_text(json.dumps(old))
+    record = run("noisy")
+    assert record["calls"][0] == {"versions": {"torch": "1.0"}, "device": "an old GPU"}
+    assert "p0" in record["sets"]["set"]
+    (out / "run.json").write_text("{")
+    with pytest.raises(ConfigError, match="missing or damaged"):
+        run("noisy")
 
 
 def test_strips_are_pictures_with_scores(tmp_path):
@@ -157,3 +258,6 @@ def test_names_must_differ(tmp_path):
     one = image_set(save_pictures(tmp_path / "set", 1))
     with pytest.raises(ConfigError, match="two methods have one name"):
         run_synthetic([one], [make_method("noisy", CPU)] * 2, tmp_path / "out", RunSettings(CPU))
+    shutil.copy(tmp_path / "set/p0.png", tmp_path / "set/p0.bmp")
+    with pytest.raises(DataError, match="two pictures differ in nothing but the ending"):
+        image_set(tmp_path / "set")

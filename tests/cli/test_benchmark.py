@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
-from natural_images import save_pictures
+from natural_images import save_pairs, save_pictures
 
 from ldct_clipdn.cli.main import main
 
@@ -86,9 +87,34 @@ def test_missing_folders_and_equal_sets(pictures, tmp_path, capsys):
     tested = ["--method", "tv", "--validation", str(pictures / ".." / pictures.name), *out]
     assert main(["benchmark", "synthetic", str(pictures), *tested]) == 2
     assert "never adjusted on the test's pictures" in capsys.readouterr().err
+    copies = shutil.copytree(pictures, tmp_path / "copies")
+    (copies / "p0.png").rename(copies / "p9.png")
+    tested[-4] = str(copies)
+    assert main(["benchmark", "synthetic", str(pictures), *tested]) == 2
+    assert f"this is {pictures / 'p1.png'}" in capsys.readouterr().err
+    pairs = save_pairs(tmp_path / "all" / "CC", 1)
+    tested[-4] = str(pairs.parent)
+    assert main(["benchmark", "real", str(pairs), *tested]) == 2
+    assert "never adjusted on the test's pictures" in capsys.readouterr().err
     other = save_pictures(tmp_path / "copy" / "Kodak24", 1)
     assert main(["benchmark", "synthetic", str(pictures), str(other), *out]) == 2
     assert "two sets have one name among Kodak24, Kodak24" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_noises_that_were_not_published_are_chosen_by_words(pictures, tmp_path, capsys):
+    code = main(
+        ["benchmark", "synthetic", str(pictures), "--noise", "speckle,gaussian", "--noise",
+         "gaussian:50,8bit", "--noise", "gaussian:50", "--json", "--out", str(tmp_path / "out")]
+    )  # fmt: skip
+    assert code == 0
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    labels = [f"speckle:{level},gaussian" for level in ("0.02", "0.03", "0.04")]
+    assert [cell["noise"] for cell in cells] == [*labels, "gaussian:50,8bit", "gaussian:50"]
+    table = (tmp_path / "out/table.md").read_text()
+    printed = {line.split("|")[1].strip(): "27.39/0.723" in line for line in table.splitlines()
+               if line.startswith("| gaussian")}  # fmt: skip
+    assert printed == {"gaussian:50,8bit": False, "gaussian:50": True}
 
 
 def test_variants_for_machines(capsys):

@@ -69,11 +69,12 @@ def run(table: PairTable, args: argparse.Namespace) -> int:
     from ldct_clipdn.bench.photographs import run_photographs
 
     settings = settings_of(args)
+    sets = [pair_set(folder, args.crop, args.limit) for folder in args.sets]
     with progress_bar(args) as progress:
         made = run_photographs(
             table,
-            [pair_set(folder, args.crop, args.limit) for folder in args.sets],
-            methods_of(args, settings.device, pairs=True),
+            sets,
+            methods_of(args, settings.device, sets, pairs=True),
             args.out,
             settings,
             resume=args.resume,

@@ -14,7 +14,7 @@ from ldct_clipdn.cli.options import at_least, print_json
 if TYPE_CHECKING:
     import torch
 
-    from ldct_clipdn.bench.experiment import Progress, RunSettings
+    from ldct_clipdn.bench.experiment import Progress, RunSettings, TestSet
     from ldct_clipdn.bench.methods import Method
     from ldct_clipdn.bench.tables import Table
     from ldct_clipdn.core.noise import Noise
@@ -52,8 +52,8 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="METHOD",
-        help="noisy, tv, nlm, tv:STRENGTH, nlm:STRENGTH, dncnn:FILE, restormer:FILE or "
-        "python:MODULE:NAME; may be given more than once",
+        help="noisy, tv, nlm, tv:STRENGTH, nlm:STRENGTH, dncnn:[NAME=]FILE, "
+        "restormer:[NAME=]FILE or python:MODULE:NAME; may be given more than once",
     )
     parser.add_argument(
         "--validation", type=Path, metavar="DIR", help="pictures on which tv and nlm are adjusted"
@@ -104,9 +104,11 @@ def add_noise_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--noise",
         action="append",
-        metavar="KIND[:LEVEL]",
+        metavar="KIND[:LEVEL][,HOW]",
         help="gaussian, spatial_gaussian, poisson, speckle or salt_pepper, at one level or at the "
-        "paper's three; may be given more than once; all of the table's unless given",
+        "paper's three; HOW is what is not as published, after commas: gaussian (the law of "
+        "speckle), clip or unclipped, 8bit; may be given more than once; all of the table's "
+        "unless given",
     )
 
 
@@ -116,7 +118,7 @@ def noises_of(names: list[str] | None, otherwise: Sequence[Noise]) -> list[Noise
     Parameters
     ----------
     names
-        Kinds, or kinds with levels; None for none given.
+        Kinds, or kinds with levels, and how (as `Noise.parse` has it); None for none given.
     otherwise
         Taken where none is given.
 
@@ -130,14 +132,15 @@ def noises_of(names: list[str] | None, otherwise: Sequence[Noise]) -> list[Noise
     ConfigError
         When one names no noise.
     """
-    from ldct_clipdn.core.noise import KINDS, PAPER_NOISES, Noise
+    from ldct_clipdn.core.noise import PAPER_NOISES, Noise
 
     if names is None:
         return list(otherwise)
     chosen: list[Noise] = []
     for name in names:
-        of_kind = [noise for noise in PAPER_NOISES if noise.kind == name]
-        chosen += of_kind if name in KINDS else [Noise.parse(name)]
+        kind, comma, how = name.partition(",")
+        labels = [noise.label for noise in PAPER_NOISES if noise.kind == kind] or [kind]
+        chosen += [Noise.parse(label + comma + how) for label in labels]
     return chosen
 
 
@@ -166,7 +169,7 @@ def settings_of(args: argparse.Namespace) -> RunSettings:
 
 
 def methods_of(
-    args: argparse.Namespace, device: torch.device, *, pairs: bool = False
+    args: argparse.Namespace, device: torch.device, sets: Sequence[TestSet], *, pairs: bool = False
 ) -> list[Method]:
     """Make the table's columns.
 
@@ -176,6 +179,8 @@ def methods_of(
         As parsed.
     device
         Where networks go.
+    sets
+        What will be measured.
     pairs
         Whether the validation folder holds pairs.
 
@@ -187,21 +192,14 @@ def methods_of(
     Raises
     ------
     ConfigError
-        When a method is unknown, or the validation folder is a test set.
+        When a method is unknown, or a validation picture is a test picture.
     WeightsError
         When a weights file cannot be used.
     """
     from ldct_clipdn.bench.experiment import read_validation
     from ldct_clipdn.bench.methods import make_method
-    from ldct_clipdn.errors import ConfigError
 
-    if args.validation and args.validation.resolve() in [one.resolve() for one in args.sets]:
-        raise ConfigError(
-            "a filter is never adjusted on the test's pictures",
-            path=args.validation,
-            remedy="Give a folder of other pictures as --validation",
-        )
-    validation = read_validation(args.validation, pairs=pairs)
+    validation = read_validation(args.validation, sets, pairs=pairs)
     names = [*args.method, *(f"weights:{one}" for one in args.weights)] or ["noisy"]
     return [make_method(name, device, validation) for name in names]
 

@@ -55,10 +55,11 @@ def run(args: argparse.Namespace) -> int:
     from ldct_clipdn.core.noise import PAPER_NOISES
 
     settings = settings_of(args)
+    sets = [image_set(folder, args.crop, args.limit) for folder in args.sets]
     with progress_bar(args) as progress:
         table = run_synthetic(
-            [image_set(folder, args.crop, args.limit) for folder in args.sets],
-            methods_of(args, settings.device),
+            sets,
+            methods_of(args, settings.device, sets),
             args.out,
             settings,
             noises=noises_of(args.noise, PAPER_NOISES),
