@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 from ldct_clipdn.batch.manifest import relative_name, write_json
 from ldct_clipdn.core.words import printable
 from ldct_clipdn.errors import ConfigError
-from ldct_clipdn.io.attributes import number, text
+from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_write import clear_unfinished
-from ldct_clipdn.io.scan import Found, Scan, Unused
+from ldct_clipdn.io.scan import Found, Scan, Unused, study_and_number
 
 if TYPE_CHECKING:
     from ldct_clipdn.batch.volume import VolumeJob
@@ -44,7 +44,7 @@ class Job:
     scan
         The source.
     number
-        SeriesNumber of the derived series, not used otherwise in the study.
+        SeriesNumber of the derived series, not used otherwise in the study as far as it was found.
     """
 
     scan: Scan
@@ -62,7 +62,7 @@ class Job:
         return {
             "source_uid": self.scan.source_uid,
             "part": self.scan.split_key,
-            "number": _source_number(self.scan),
+            "number": study_and_number(header)[1],
             "description": text(header, "SeriesDescription"),
             "kernel": text(header, "ConvolutionKernel"),
             "slices": len(self.scan.instances),
@@ -155,11 +155,12 @@ def plan_run(found: Found) -> Plan:
     for scan in scans:
         for note in scan.notes:
             logger.info("%s", printable(f"series {scan.source_uid}: {note}"))
+    sources = [study_and_number(scan.instances[0].header) for scan in scans]
     used: dict[str, set[int]] = defaultdict(set)
-    for scan in scans:
-        used[_study(scan)].add(_source_number(scan))
-    jobs = [Job(scan, _free_number(_source_number(scan), used[_study(scan)])) for scan in scans]
-    return Plan(tuple(jobs), found.unused)
+    for study, number in (*sources, *filter(None, (one.taken for one in found.unused))):
+        used[study].add(number)
+    numbers = [_free_number(number, used[study]) for study, number in sources]
+    return Plan(tuple(map(Job, scans, numbers)), found.unused)
 
 
 def check_folders(source: Path, target: Path) -> None:
@@ -214,20 +215,20 @@ def _unusable(target: Path, error: OSError) -> ConfigError:
     )
 
 
-def begin_run(target: Path, recipe: str) -> datetime:
+def begin_run(target: Path, task: str) -> datetime:
     """Fix the one time of all clock attributes of a run.
 
     Parameters
     ----------
     target
         Output folder; made when missing.
-    recipe
-        What is done, as text.
+    task
+        What is done to which series, as text.
 
     Returns
     -------
     datetime
-        Now, with the local zone; the earlier time where a run of the same recipe was cut off.
+        Now, with the local zone; the earlier time where a run of the same task was cut off.
 
     Raises
     ------
@@ -239,11 +240,11 @@ def begin_run(target: Path, recipe: str) -> datetime:
         earlier = _read_run(target / RUN_FILE)
     except OSError as error:
         raise _unusable(target, error) from error
-    if earlier.get("recipe") == recipe:
+    if earlier.get("task") == task:
         return datetime.fromisoformat(earlier["time"])
     clear_unfinished(target)  # its files bear another time
     time = datetime.now().astimezone().replace(microsecond=0)
-    write_json(target / RUN_FILE, {"recipe": recipe, "time": time.isoformat()})
+    write_json(target / RUN_FILE, {"task": task, "time": time.isoformat()})
     return time
 
 
@@ -266,17 +267,9 @@ def _read_run(path: Path) -> dict[str, str]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         datetime.fromisoformat(content["time"])
-        return {"recipe": str(content["recipe"]), "time": str(content["time"])}
+        return {"task": str(content["task"]), "time": str(content["time"])}
     except (KeyError, TypeError, ValueError):
         return {}
-
-
-def _study(scan: Scan) -> str:
-    return text(scan.instances[0].header, "StudyInstanceUID")
-
-
-def _source_number(scan: Scan) -> int:
-    return int(number(scan.instances[0].header, "SeriesNumber") or 0)
 
 
 def _free_number(source: int, used: set[int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -92,7 +93,7 @@ def denoise_study(
     engine = _open(plan, options)
     recipe, noise = _recipe(engine, options), _target_noise(plan, engine, options)
     with hold_folder(target):
-        time = begin_run(target, f"{recipe.canonical()} {noise or ''}")
+        time = begin_run(target, _task(plan, recipe, noise))
         setting = Setting(
             source=source,
             target=target,
@@ -211,6 +212,12 @@ def _batch(engine: Backend, options: RunOptions) -> int:
     if options.batch_size == "auto":
         return CUDA_BATCH if engine.device_class.startswith("cuda") else 1
     return int(options.batch_size)
+
+
+def _task(plan: Plan, recipe: Recipe, noise: float | None) -> str:
+    """Say what is done to which series: what a run has in common with one that it goes on with."""
+    sources = sorted({job.scan.source_uid for job in plan.jobs})
+    return json.dumps([recipe.canonical(), noise, sources])
 
 
 def _denoise(plan: Plan, setting: Setting, progress: Progress) -> list[Outcome]:

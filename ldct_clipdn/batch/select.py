@@ -12,7 +12,7 @@ from pydicom.datadict import tag_for_keyword
 
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.io.attributes import texts
-from ldct_clipdn.io.scan import Found, Unused
+from ldct_clipdn.io.scan import Found, Unused, study_and_number
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -86,7 +86,10 @@ def select_series(found: Found, words: Sequence[str]) -> Found:
         if reason:
             others[scan.source_uid] = reason
             paths = dict.fromkeys(one.path for one in scan.instances)  # frames share a file
-            skipped += [Unused(path, "skipped", reason, scan.source_uid) for path in paths]
+            taken = study_and_number(scan.instances[0].header)
+            skipped += [
+                Unused(path, "skipped", reason, scan.source_uid, taken=taken) for path in paths
+            ]
         else:
             scans.append(scan)
     asked = {one.source_uid for one in scans}
@@ -110,10 +113,13 @@ def _without_failure(
 
 
 def _mismatch(header: Dataset, patterns: Mapping[str, Sequence[str]]) -> str:
-    """Say why what has this header was not asked for; empty where it was."""
+    """Say why what has this header was not asked for; empty where it was.
+
+    Values are not named: they may be a patient's, and the reason is printed and kept.
+    """
     for keyword, wanted in patterns.items():
         values = texts(header, keyword) or [""]
         candidates = [*values, "\\".join(values)]
         if not any(fnmatchcase(value, pattern) for value in candidates for pattern in wanted):
-            return f"not asked for: its {keyword} is {candidates[-1] or 'empty'}"
+            return f"not asked for: its {keyword} is another"
     return ""

@@ -307,7 +307,8 @@ def _watched(
 ) -> Generator[NDArray[np.float32], None, None]:
     """Measure what will be written, slice by slice; what is no number stays none."""
     for done, (before, after, limited, read) in enumerate(planes, start=1):
-        seen = volume.to_stored(after).astype(np.float64) * volume.slope + volume.intercept
+        stored = volume.to_stored(after, done - 1)
+        seen = stored.astype(np.float64) * volume.slope + volume.intercept
         watch.add(before, np.where(np.isfinite(read), seen, before).astype(np.float32), limited)
         yield np.where(np.isfinite(read), after, read)
         report(done)

@@ -12,7 +12,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, CTImageStorage
 
 from ldct_clipdn.errors import ReadError
-from ldct_clipdn.io.attributes import VALUE_ERRORS, items, numbers, quiet_pydicom, text, texts
+from ldct_clipdn.io.attributes import items, numbers, quiet_pydicom, text, texts
 from ldct_clipdn.io.check_pixels import PIXEL_CHECKS, Pair, written_words
 from ldct_clipdn.io.codecs import transfer_syntax
 from ldct_clipdn.io.codes import (
@@ -24,9 +24,10 @@ from ldct_clipdn.io.codes import (
     read_codes,
 )
 from ldct_clipdn.io.dicom_read import read_file
-from ldct_clipdn.io.keep import derived_type, is_dropped, raw_element
+from ldct_clipdn.io.differences import attribute_name, differences
+from ldct_clipdn.io.keep import derived_type, is_dropped
 from ldct_clipdn.io.layout import pixel_layout
-from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions, PrivateTag
+from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -305,34 +306,7 @@ def check_kept(pair: Pair, changed: Set[int] = CHANGED) -> Iterator[str]:
     """
     if not text(pair.source, "StudyInstanceUID"):
         changed = changed | {Tag("StudyInstanceUID")}
-    for tag in sorted(pair.source.keys()):
-        if is_dropped(pair.source, tag, pair.output.private_tags) or int(tag) in changed:
-            continue
-        if tag not in pair.derived:
-            yield f"{_name(tag)} is missing"
-        elif not _same(pair.source, pair.derived, tag):
-            yield f"{_name(tag)} differs from the source"
-    for tag in sorted(pair.derived.keys()):
-        if tag.group != 0x7FE0 and tag not in pair.source and int(tag) not in changed:
-            yield f"{_name(tag)} was added"
-
-
-def _name(tag: BaseTag) -> str:
-    return keyword_for_tag(tag) or str(tag)
-
-
-def _same(source: Dataset, derived: Dataset, tag: BaseTag) -> bool:
-    """Compare by bytes where both have them, else by value; sequences by their length."""
-    one, other = raw_element(source, tag), raw_element(derived, tag)
-    if one is not None and other is not None and one.is_little_endian and other.VR != "SQ":
-        return (one.value or b"").rstrip(b" \0") == (other.value or b"").rstrip(b" \0")
-    try:
-        first, second = source[tag], derived[tag]
-    except VALUE_ERRORS:
-        return False
-    if first.VR == "SQ":
-        return second.VR == "SQ" and len(first.value) == len(second.value)
-    return bool(first.value == second.value)
+    yield from differences(pair.source, pair.derived, changed, pair.output.private_tags)
 
 
 def check_dropped(pair: Pair) -> Iterator[str]:
@@ -351,7 +325,7 @@ def check_dropped(pair: Pair) -> Iterator[str]:
     for ds, tag in _all_tags(pair.derived):
         dropped = is_dropped(ds, tag, pair.output.private_tags)
         if dropped and keyword_for_tag(tag) != "PixelData":
-            yield f"{_name(tag)} {tag} is still there"
+            yield f"{attribute_name(tag)} {tag} is still there"
 
 
 def _all_tags(ds: Dataset) -> Iterator[tuple[Dataset, BaseTag]]:

@@ -21,8 +21,8 @@ from ldct_clipdn.io.frames import is_multiframe, split_frames
 from ldct_clipdn.io.geometry import SAME_MM, along_normal, describe, orientations, sort_slices
 from ldct_clipdn.io.media import list_media
 from ldct_clipdn.io.nameless import describe_missing, name_series, series_key
-from ldct_clipdn.io.scan import Found, Instance, Scan, Unused
-from ldct_clipdn.io.uids import file_digest, identity
+from ldct_clipdn.io.scan import Found, Instance, Scan, Unused, study_and_number
+from ldct_clipdn.io.uids import PATIENT_PART, file_digest, identity
 from ldct_clipdn.io.volumes import is_volume
 
 __all__ = ["find_series"]
@@ -74,7 +74,10 @@ def find_series(source: Path, *, admit: Set[str] = frozenset()) -> Found:
                 unused.append(found)
             else:
                 groups[series_key(found.path, found.header)].append(found)
-        lost = Counter(_key(one) for one in unused if one.outcome == "failed")
+        lost: dict[str, list[Unused]] = defaultdict(list)
+        for one in unused:
+            if one.outcome == "failed":
+                lost[_key(one)].append(one)
         for key, instances in sorted(groups.items()):
             kept, rejected = _without_duplicates(source, instances)
             unused += rejected
@@ -140,7 +143,8 @@ def _without_duplicates(
 def _unused(one: Instance, outcome: Literal["skipped", "failed"], reason: str) -> Unused:
     header = one.header if one.whole is None else one.whole
     kept = header if outcome == "failed" else None  # one that was skipped may be large
-    return Unused(one.path, outcome, reason, text(header, "SeriesInstanceUID"), kept)
+    series, taken = text(header, "SeriesInstanceUID"), study_and_number(header)
+    return Unused(one.path, outcome, reason, series, kept, taken)
 
 
 def _name(path: Path, source: Path) -> str:
@@ -161,26 +165,36 @@ def _same_image(one: Instance, other: Instance) -> bool:
     return places[0] == places[1] and np.array_equal(slices[0].hu, slices[1].hu)
 
 
-def _scans(instances: Sequence[Instance], lost: int, admit: Set[str]) -> list[Scan]:
-    """Make one scan of each part of a series, and of each Enhanced CT image."""
+def _scans(instances: Sequence[Instance], lost: Sequence[Unused], admit: Set[str]) -> list[Scan]:
+    """Make one scan of each part of a series, and of each Enhanced CT image.
+
+    What failed is lost to its own part; to every one where its header does not tell which.
+    """
     objects = [one for one in instances if is_multiframe(one.header)]
-    parts = _split([one for one in instances if not is_multiframe(one.header)])
+    failed = [Instance(one.path, one.header) for one in lost if one.header is not None]
+    parts, misses = _split(*map(_single_frames, (instances, failed)))
+    everywhere = len(lost) - misses.total()
     if not instances:
         return []
     nameless = len(instances) > 1 and not text(instances[0].header, "SeriesInstanceUID")
     if nameless and (objects or any(_overlap(part) for part in parts.values())):
-        return [scan for one in instances for scan in _scans([one], 0, admit)]
+        return [scan for one in instances for scan in _scans([one], (), admit)]
     uid, missing = name_series(instances), describe_missing(instances)
     alone = len(objects) + len(parts) == 1
     scans = [
-        _multiframe_scan(uid, one, "" if alone else one.sop_uid, lost, admit) for one in objects
+        _multiframe_scan(uid, one, "" if alone else one.sop_uid, everywhere, admit)
+        for one in objects
     ]
     for key, part in sorted(parts.items()):
         split = (f"one of {len(parts)} parts of its series: {key}",) if len(parts) > 1 else ()
         ordered = sort_slices(part)
         notes = (*split, *describe(ordered), *_pixel_notes(ordered), *_odd(ordered, admit))
-        scans.append(Scan(uid, key, ordered, notes, lost))
+        scans.append(Scan(uid, key, ordered, notes, misses[key] + everywhere))
     return [replace(one, notes=(*missing, *one.notes)) for one in scans]
+
+
+def _single_frames(instances: Sequence[Instance]) -> list[Instance]:
+    return [one for one in instances if not is_multiframe(one.header)]
 
 
 def _overlap(instances: Sequence[Instance]) -> bool:
@@ -197,24 +211,45 @@ def _multiframe_scan(uid: str, instance: Instance, key: str, lost: int, admit: S
     return Scan(uid, key, frames, notes, lost)
 
 
-def _split(instances: Sequence[Instance]) -> dict[str, list[Instance]]:
-    """Part what one series should not hold together; the keys name only what differs."""
+def _split(
+    instances: Sequence[Instance], failed: Sequence[Instance]
+) -> tuple[dict[str, list[Instance]], Counter[str]]:
+    """Part what one series should not hold together, and count what failed of each part."""
+    traits = _traits([*instances, *failed])
+    if not _acquisitions_overlap(instances):
+        del traits["acquisition"]
+    count = len(instances)
+    differing = {name: all_ for name, all_ in traits.items() if len(set(all_[:count])) > 1}
+    keys = [
+        ", ".join(f"{name} {values[index]}" for name, values in differing.items())
+        for index in range(count + len(failed))
+    ]
+    parts: dict[str, list[Instance]] = defaultdict(list)
+    for key, one in zip(keys, instances, strict=False):  # those of what failed come last
+        parts[key].append(one)
+    return parts, Counter(key for key in keys[count:] if key in parts)
+
+
+def _traits(instances: Sequence[Instance]) -> dict[str, list[str]]:
+    """Name what images of one series have alike; the name of no patient, since it is printed."""
     headers = [one.header for one in instances]
-    traits: dict[str, list[str]] = {
+    return {
+        PATIENT_PART.strip(): _numbered([text(one, "PatientID") for one in headers]),
+        "study": _numbered([text(one, "StudyInstanceUID") for one in headers]),
         "orientation": orientations(instances),
         "matrix": [f"{text(one, 'Rows')} x {text(one, 'Columns')}" for one in headers],
         "kernel": [text(one, "ConvolutionKernel") or "none" for one in headers],
         "rescale type": [text(one, "RescaleType").upper() or "HU" for one in headers],
+        "acquisition": [text(one, "AcquisitionNumber") or "none" for one in headers],
     }
-    if _acquisitions_overlap(instances):
-        traits["acquisition"] = [text(one, "AcquisitionNumber") or "none" for one in headers]
-    differing = {name: values for name, values in traits.items() if len(set(values)) > 1}
-    parts: dict[str, list[Instance]] = defaultdict(list)
-    for index, one in enumerate(instances):
-        parts[", ".join(f"{name} {values[index]}" for name, values in differing.items())].append(
-            one
-        )
-    return parts
+
+
+def _numbered(values: Sequence[str]) -> list[str]:
+    """Tell values apart without naming them; one that is empty is taken for the only other."""
+    known = sorted({*values} - {""})
+    if len(known) < 2:
+        return [""] * len(values)
+    return [str(known.index(one) + 1) if one else "none" for one in values]
 
 
 def _acquisitions_overlap(instances: Sequence[Instance]) -> bool:

@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
-from ldct_clipdn.io.attributes import numbers, text
+from ldct_clipdn.io.attributes import number, numbers, text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-__all__ = ["Found", "Instance", "Kept", "Result", "Scan", "Slice", "Unused", "pixel_spacing"]
+__all__ = [
+    "Found",
+    "Instance",
+    "Kept",
+    "Result",
+    "Scan",
+    "Slice",
+    "Unused",
+    "pixel_spacing",
+    "study_and_number",
+]
 
 SMALLEST_MM: Final = 1e-3
 LARGEST_MM: Final = 1e2
@@ -144,6 +154,24 @@ def pixel_spacing(header: Dataset) -> tuple[float, float] | None:
     return (spacing[0], spacing[1]) if len(spacing) == 2 and is_possible else None
 
 
+def study_and_number(header: Dataset) -> tuple[str, int]:
+    """Read which SeriesNumber an image takes, and in which study.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+
+    Returns
+    -------
+    str
+        StudyInstanceUID; empty where there is none.
+    int
+        SeriesNumber; 0 where there is none.
+    """
+    return text(header, "StudyInstanceUID"), int(number(header, "SeriesNumber") or 0)
+
+
 @dataclass(frozen=True)
 class Unused:
     """A file that will not be denoised, and why.
@@ -160,6 +188,8 @@ class Unused:
         SeriesInstanceUID; empty where the file has none.
     header
         Header of what failed; None where it could not be read, or was skipped.
+    taken
+        `study_and_number`, which no derived series may bear; None where no header could be read.
     """
 
     path: Path
@@ -167,6 +197,7 @@ class Unused:
     reason: str
     series_uid: str = ""
     header: Dataset | None = field(default=None, repr=False, compare=False)
+    taken: tuple[str, int] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -109,13 +109,15 @@ class Volume:
         stored = self.oriented(self.stored)[:, :, index].T
         return (stored * np.float64(self.slope) + self.intercept).astype(np.float32)
 
-    def to_stored(self, hu: NDArray[np.float32]) -> NDArray[Any]:
-        """Turn HU into stored values.
+    def to_stored(self, hu: NDArray[np.float32], index: int) -> NDArray[Any]:
+        """Turn the new HU of a slice into stored values.
 
         Parameters
         ----------
         hu
-            Any shape.
+            float32 [H, W].
+        index
+            Of the slice; where its HU are the same, its stored values stay, to the last bit.
 
         Returns
         -------
@@ -123,10 +125,11 @@ class Volume:
             Same shape, of the file's type: whole numbers rounded and limited to what it holds.
         """
         values = (hu.astype(np.float64) - self.intercept) / self.slope
-        if self.dtype.kind == "f":
-            return values.astype(self.dtype)
-        limits = np.iinfo(self.dtype)
-        return np.rint(values).clip(limits.min, limits.max).astype(self.dtype)
+        if self.dtype.kind != "f":
+            limits = np.iinfo(self.dtype)
+            values = np.rint(values).clip(limits.min, limits.max)
+        before = self.oriented(self.stored)[:, :, index].T
+        return np.where(hu == self.frame(index), before, values.astype(self.dtype))
 
     def frames(self) -> Iterator[NDArray[np.float32]]:
         """Read one slice after the other.

@@ -98,7 +98,7 @@ def _stored(source: Volume, hu: Iterable[NDArray[np.float32]], target: Path) -> 
     for count, one in enumerate(hu, start=1):
         if count > expected[0] or one.shape != expected[1:]:
             raise WriteError(f"slices of {source.path.name} are not as in the source", path=target)
-        shown[:, :, count - 1] = source.to_stored(one).T
+        shown[:, :, count - 1] = source.to_stored(one, count - 1).T
     if count < expected[0]:
         raise WriteError(f"only {count} of {expected[0]} slices are there", path=target)
     return stored

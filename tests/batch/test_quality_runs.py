@@ -354,6 +354,21 @@ def test_an_invented_spot_is_held_back_and_counted(
     assert (change != 0).sum() == 36
 
 
+def test_what_is_invented_in_the_padding_counts_for_nothing(
+    tmp_path: Path, network: Callable[[Answer], None]
+) -> None:
+    make_series(tmp_path / "in", slices=2, signed=True, bits_stored=16, padding=-2000)
+
+    def invent(hu: np.ndarray) -> np.ndarray:
+        hu = hu.copy()
+        hu[..., :3, :3] += 900  # outside the circle
+        return hu
+
+    network(invent)
+    (series,) = denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY).series
+    assert (series.quality["limited"], series.quality["largest_change_hu"]) == (0, 0)
+
+
 def test_what_is_only_taken_when_asked_for_is_flagged(tmp_path: Path) -> None:
     make_series(tmp_path / "in", image_type=("DERIVED", "SECONDARY", "AXIAL"))
     options = replace(IDENTITY, accept=("derived",))

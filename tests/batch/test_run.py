@@ -171,13 +171,16 @@ def test_series_numbers_are_free_in_their_study(source: Path, tmp_path: Path) ->
         for one in path.iterdir():
             edit(one, SeriesNumber=number)
     make_series(source / "c", series_number=3, series_description="c")
+    scout = ("ORIGINAL", "PRIMARY", "LOCALIZER")
+    make_series(source / "d", slices=1, series_number=10002, image_type=scout, seed=1)
     manifest = denoise_study(source, tmp_path / "out", IDENTITY)
     numbers = {
         int(next(iter(by_number(tmp_path / "out" / one.derived_uid).values())).SeriesNumber)
         for one in manifest.series
+        if one.derived_uid
     }
     assert len(numbers) == 3
-    assert not numbers & {2, 3, 10003}
+    assert not numbers & {2, 3, 10002, 10003}
 
 
 def test_progress_counts_every_slice_once(source: Path, tmp_path: Path) -> None:
@@ -408,9 +411,21 @@ def test_a_finished_run_takes_its_time_with_it(
     assert times == {"013015", "023015"}
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"recipe": 1}', '{"recipe": "x", "time": "noon"}']
-)
+def test_a_run_takes_no_time_from_one_of_another_series(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clock, "hour", 0)
+    monkeypatch.setattr(plan, "datetime", Clock)
+    with monkeypatch.context() as broken:
+        fail(broken, 2, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            denoise_study(source / "a", tmp_path / "out", IDENTITY)
+    (record,) = denoise_study(source / "b", tmp_path / "out", IDENTITY).series
+    images = by_number(tmp_path / "out" / record.derived_uid).values()
+    assert {one.SeriesTime[:6] for one in images} == {"023015"}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"task": 1}', '{"task": "x", "time": "noon"}'])
 def test_a_damaged_run_file_does_no_harm(source: Path, tmp_path: Path, content: str) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / plan.RUN_FILE).write_text(content)

@@ -69,8 +69,8 @@ def test_what_is_not_asked_for_is_skipped_in_the_manifest(source: Path, tmp_path
     statuses = {one.source_uid: one.status for one in manifest.series}
     assert statuses == {"1.2.3.2": "skipped", "1.2.3.3": "denoised", "1.2.3.4": "skipped"}
     reasons = {one.path: one.reason for one in manifest.inputs}
-    assert reasons["2/IM0000.dcm"] == "not asked for: its ConvolutionKernel is B30f"
-    assert reasons["4/IM0001.dcm"] == "not asked for: its ConvolutionKernel is empty"
+    assert reasons["2/IM0000.dcm"] == "not asked for: its ConvolutionKernel is another"
+    assert reasons["4/IM0001.dcm"] == "not asked for: its ConvolutionKernel is another"
 
 
 def test_frames_of_a_file_that_is_not_asked_for_are_one_file(tmp_path: Path) -> None:
@@ -93,8 +93,8 @@ def test_a_failure_in_what_was_not_asked_for_is_no_failure(source: Path, tmp_pat
     assert manifest.exit_code == 0
     reasons = {one.path: one.reason for one in manifest.inputs}
     end = "; it would have failed: RescaleSlope is 0, so HU are unknown"
-    assert reasons["2/IM0000.dcm"] == f"not asked for: its ConvolutionKernel is B30f{end}"
-    assert reasons["4/IM0001.dcm"] == f"not asked for: its ConvolutionKernel is empty{end}"
+    assert reasons["2/IM0000.dcm"] == f"not asked for: its ConvolutionKernel is another{end}"
+    assert reasons["4/IM0001.dcm"] == f"not asked for: its ConvolutionKernel is another{end}"
     assert {one.status for one in manifest.series} == {"denoised", "skipped"}
 
 
@@ -124,3 +124,16 @@ def test_a_damaged_image_goes_with_its_series_whatever_its_own_header_says(
     edit(study / "3" / "IM0000.dcm", RescaleSlope="0", ConvolutionKernel=None)
     options = RunOptions(backend="identity", series=("ConvolutionKernel=B70f",))
     assert denoise_study(study, tmp_path / "out", options).exit_code == 1
+
+
+def test_no_patient_is_named_who_was_not_asked_for(tmp_path: Path) -> None:
+    for name in ("Doe^John", "Roe^Jane"):
+        make_series(tmp_path / "in" / name, patient_name=name, patient_id=name[:3])
+    edit(tmp_path / "in" / "Roe^Jane" / "IM0000.dcm", RescaleSlope="0")
+    options = RunOptions(backend="identity", series=("PatientName=Doe*",))
+    assert denoise_study(tmp_path / "in", tmp_path / "out", options).exit_code == 0
+    for path in (tmp_path / "out").rglob("*"):
+        if path.is_file():
+            shown = path.read_bytes().replace(b"Roe^Jane/IM", b"")  # so the folder is called
+            assert b"Roe" not in shown
+    assert b"its PatientName is another" in (tmp_path / "out" / "manifest.json").read_bytes()

@@ -119,6 +119,18 @@ def test_no_numbers_stay_and_are_never_fed_to_the_network(
     assert set(lowest) == {0}
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int32"])
+def test_without_strength_every_bit_stays(tmp_path: Path, dtype: str) -> None:
+    """Values that HU in float32 cannot hold."""
+    values = (hu() + np.random.default_rng(0).random(SHAPE)).astype(dtype)
+    if dtype == "int32":
+        values[0, 0, 0] = 2**24 + 1
+    write(tmp_path / "v.mha", values, dtype)
+    options = RunOptions(strength=0)
+    assert denoise_study(tmp_path / "v.mha", tmp_path / "out", options).exit_code == 0
+    np.testing.assert_array_equal(read(tmp_path / "out" / "v_denoised.mha"), values)
+
+
 def test_a_failure_names_the_volume_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,6 +210,28 @@ def test_a_sequence_that_lost_an_item_is_caught(workshop: Workshop) -> None:
     assert problems == ["RequestAttributesSequence differs from the source"]
 
 
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda item: setattr(item, "ScheduledProcedureStepID", "other"),
+        lambda item: setattr(item, "AccessionNumber", "added"),
+        lambda item: delattr(item, "RequestedProcedureID"),
+    ],
+)
+def test_what_changed_inside_a_sequence_is_caught(
+    workshop: Workshop, syntax: str, change: Callable[[Dataset], None]
+) -> None:
+    scan = workshop.make(slices=1, private=True, transfer_syntax=syntax)
+    instance, (derived,) = scan.instances[0], workshop.derive(scan).values()
+    path = Path(derived.filename)
+    assert check_derived(instance.header, read_slice(instance), path) == []
+    change(derived.RequestAttributesSequence[0])
+    derived.save_as(path)
+    problems = check_derived(instance.header, read_slice(instance), path)
+    assert problems == ["RequestAttributesSequence differs from the source"]
+
+
 def test_a_file_that_cannot_be_read_is_caught(workshop: Workshop) -> None:
     instance, path = make_pair(workshop, SIEMENS)
     shutil.copy(__file__, path)

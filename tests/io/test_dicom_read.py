@@ -212,6 +212,8 @@ def test_where_air_has_the_padding_value_only_the_rim_is_padding() -> None:
     assert sorted(zip(*np.nonzero(found), strict=True)) == [
         (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (8, 8),
     ]  # fmt: skip
+    # unsigned words can hold nothing below 0, so air ends there whatever HU it would be
+    assert (padding_mask(stored, (0, 0), slope=1, intercept=-8192) == found).all()
     assert padding_mask(stored - 2000, (-2000, -2000), slope=1, intercept=-1024).sum() == 9
     assert not padding_mask(stored, None, slope=1, intercept=0).any()
     assert not padding_mask(stored, (77, 77), slope=1, intercept=0).any()

@@ -23,6 +23,7 @@ from ldct_clipdn.errors import ConfigError, ReadError
 from ldct_clipdn.io.accept import ADMISSIBLE
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import Found
+from ldct_clipdn.io.uids import study_uid
 
 
 def reasons(found: Found) -> dict[str, tuple[str, str]]:
@@ -126,6 +127,48 @@ def test_what_does_not_belong_together_is_split(
     assert key in [scan.split_key for scan in scans]
     assert all(scan.source_uid == "1.2.3" and len(scan.instances) == 3 for scan in scans)
     assert all("one of 2 parts of its series" in scan.notes[0] for scan in scans)
+
+
+def test_two_patients_under_one_uid_are_told_apart_and_not_named(tmp_path: Path) -> None:
+    for patient in ("ID-ROE", "ID-DOE"):
+        make_series(tmp_path / patient, patient_id=patient, series_uid="1.2.3")
+    for number, path in enumerate(sorted(tmp_path.rglob("*.dcm"))):
+        edit(path, SOPInstanceUID=f"1.2.3.{number}")
+    scans = find_series(tmp_path).scans
+    assert [scan.split_key for scan in scans] == ["patient 1, study 1", "patient 2, study 2"]
+    for scan, patient in zip(scans, ("ID-DOE", "ID-ROE"), strict=True):
+        assert {one.header.PatientID for one in scan.instances} == {patient}
+        assert not any("ID-" in note for note in scan.notes)
+    for path in tmp_path.rglob("*.dcm"):
+        edit(path, StudyInstanceUID=None)
+    studies = {study_uid(scan) for scan in find_series(tmp_path)}
+    assert len(studies) == 2
+
+
+def test_an_image_that_names_no_patient_stays_in_its_series(tmp_path: Path) -> None:
+    paths = make_series(tmp_path)
+    edit(paths[1], PatientID="", StudyInstanceUID=None)
+    assert [scan.split_key for scan in find_series(tmp_path)] == [""]
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        ({"RescaleSlope": "0"}, [1, 0]),  # the part is told by its kernel
+        ({"RescaleSlope": "0", "Rows": 0}, [1, 0]),
+        ({"RescaleSlope": "0", "ConvolutionKernel": "other"}, [1, 1]),  # of any part
+    ],
+)
+def test_what_failed_is_lost_to_its_own_part(
+    tmp_path: Path, change: dict[str, object], lost: list[int]
+) -> None:
+    paths = make_series(tmp_path / "a", series_uid="1.2.3")
+    for path in make_series(tmp_path / "b", series_uid="1.2.3", kernel="B70f"):
+        edit(path, SOPInstanceUID=pydicom.dcmread(path).SOPInstanceUID[:60] + ".7")
+    edit(paths[1], **change)
+    scans = find_series(tmp_path).scans
+    assert [scan.split_key for scan in scans] == ["kernel B30f", "kernel B70f"]
+    assert [scan.lost for scan in scans] == lost
 
 
 @pytest.mark.parametrize(
