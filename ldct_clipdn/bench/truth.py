@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -34,8 +34,10 @@ from ldct_clipdn.bench.truth_parts import PARTS
 from ldct_clipdn.bench.truth_tables import write_report
 from ldct_clipdn.ct.lowdose import simulate_low_dose
 from ldct_clipdn.ct.noise_meter import measure_noise
-from ldct_clipdn.data.slices import CTSlice, find_slices, read_frames
+from ldct_clipdn.data.slices import CTSlice, dicom_images, find_slices, read_frames
 from ldct_clipdn.errors import ConfigError, DataError
+from ldct_clipdn.io.scan import pixel_spacing
+from ldct_clipdn.io.volumes import open_volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     Rows = Sequence[Any]
     Say = Callable[[str], None]
 
-__all__ = ["TruthOptions", "real_slices", "run_truth"]
+__all__ = ["RealSlice", "TruthOptions", "real_slices", "run_truth"]
 
 ROWS: Final[dict[str, type[Any]]] = {
     "phantom": PhantomRow,
@@ -59,7 +61,25 @@ ROWS: Final[dict[str, type[Any]]] = {
 KERNEL: Final = "standard"
 
 PIXEL_MM: Final = 0.75
-"""Of real slices, where only texture depends on it."""
+"""Of real slices that do not say it; only texture depends on it."""
+
+
+class RealSlice(NamedTuple):
+    """A slice of normal dose.
+
+    Parameters
+    ----------
+    name
+        Patient and kernel.
+    hu
+        float32 [H, W] in HU.
+    pixel_mm
+        Distance of pixels in mm.
+    """
+
+    name: str
+    hu: Plane
+    pixel_mm: float
 
 
 @dataclass(frozen=True)
@@ -186,21 +206,22 @@ def _draws(engine: Backend, folder: Path, options: TruthOptions, say: Say) -> Ro
 
 def _drawn_slices(options: TruthOptions) -> list[DrawsOf]:
     drawn = [phantom_draws(options.slice_draws, options.seed)]
-    for name, hu in islice(real_slices(options.ct), 1):
-        stack = np.repeat(hu[None], options.slice_draws, axis=0)
-        noisy = simulate_low_dose(stack, dose=0.25, spacing_mm=PIXEL_MM, seed=options.seed)
-        drawn.append(DrawsOf(name, hu, noisy, measure_noise(noisy[0])))
+    for one in islice(real_slices(options.ct), 1):
+        # of one slice: its tube current is the same in every draw
+        stack = np.repeat(one.hu[None], options.slice_draws, axis=0)
+        noisy = simulate_low_dose(stack, dose=0.25, spacing_mm=one.pixel_mm, seed=options.seed)
+        drawn.append(DrawsOf(one.name, one.hu, noisy, measure_noise(noisy[0])))
     return drawn
 
 
 def _clean(engine: Backend, options: TruthOptions, say: Say) -> Rows:
-    slices = dict(real_slices(options.ct))
+    slices = {one.name: one.hu for one in real_slices(options.ct)}
     say(f"clean input: {len(slices)} series, made head")
     denoiser: Contestant = contestants(engine)[-1]
     return measure_clean(engine, slices, denoiser, options.seed)
 
 
-def real_slices(folders: Sequence[Path]) -> Iterator[tuple[str, Plane]]:
+def real_slices(folders: Sequence[Path]) -> Iterator[RealSlice]:
     """Read the middle slice of each series of normal dose.
 
     Parameters
@@ -210,8 +231,8 @@ def real_slices(folders: Sequence[Path]) -> Iterator[tuple[str, Plane]]:
 
     Yields
     ------
-    tuple
-        Patient and kernel, and the slice, float32 [H, W] in HU.
+    RealSlice
+        With the spacing that its file gives.
 
     Raises
     ------
@@ -227,7 +248,17 @@ def real_slices(folders: Sequence[Path]) -> Iterator[tuple[str, Plane]]:
         raise DataError("no CT of normal dose", path=folders[0], remedy="Give other folders")
     for name, slices in series.items():
         one = slices[len(slices) // 2]
-        yield name, next(islice(read_frames(one.path), one.frame, None))
+        hu = next(islice(read_frames(one.path), one.frame, None))
+        yield RealSlice(name, hu, _pixel_mm(one))
+
+
+def _pixel_mm(one: CTSlice) -> float:
+    spacing: tuple[float, float] | None = None
+    if one.kind == "volume":
+        spacing = open_volume(one.path).spacing_mm
+    elif one.kind == "dicom":
+        spacing = pixel_spacing(dicom_images(one.path)[one.frame].header)
+    return spacing[0] if spacing else PIXEL_MM
 
 
 def _check_same_run(folder: Path, engine: Backend, options: TruthOptions) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import asdict
 
+import nibabel
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -26,7 +27,7 @@ from ldct_clipdn.bench.truth import TruthOptions, real_slices, run_truth
 from ldct_clipdn.bench.truth_parts import PARTS
 from ldct_clipdn.bench.truth_tables import aims
 from ldct_clipdn.cli.main import main
-from ldct_clipdn.ct.phantom import abdomen_phantom
+from ldct_clipdn.ct.phantom import abdomen_phantom, spacing_mm
 from ldct_clipdn.errors import ConfigError, DataError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
 
@@ -270,13 +271,36 @@ def test_command_prints_the_report_and_refuses_bad_numbers(tmp_path, capsys):
 
 def test_real_slices_are_the_middle_ones_of_normal_dose(tmp_path):
     assert main(["phantom", str(tmp_path / "p"), "--size", "64", "--slices", "3", "-q"]) == 0
-    ((name, hu),) = real_slices([tmp_path / "p"])
-    assert name
-    assert hu.shape == (64, 64)
-    assert hu.min() == pytest.approx(-1000, abs=60)
+    (one,) = real_slices([tmp_path / "p"])
+    assert one.name
+    assert one.hu.shape == (64, 64)
+    assert one.pixel_mm == pytest.approx(spacing_mm(64)[1])
+    assert one.hu.min() == pytest.approx(-1000, abs=60)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError):
         list(real_slices([tmp_path / "empty"]))
+
+
+def test_a_volume_says_its_own_spacing(tmp_path):
+    affine = np.diag([0.4, 0.4, 2.0, 1.0])
+    nibabel.Nifti1Image(np.full((32, 32, 3), 40, np.int16), affine).to_filename(tmp_path / "v.nii")
+    (one,) = real_slices([tmp_path])
+    assert one.pixel_mm == pytest.approx(0.4)
+
+
+def test_draws_on_a_real_slice_are_simulated_for_its_pixels(tmp_path, monkeypatch):
+    assert main(["phantom", str(tmp_path / "p"), "--size", "64", "--slices", "1", "-q"]) == 0
+    used: list[float] = []
+
+    def simulated(hu, *, dose, spacing_mm, seed):
+        used.append(spacing_mm)
+        return hu + np.float32(dose * seed)
+
+    monkeypatch.setattr(truth, "phantom_draws", lambda *_: None)
+    monkeypatch.setattr(truth, "simulate_low_dose", simulated)
+    options = TruthOptions(("draws",), draws=20, slice_draws=2, ct=(tmp_path / "p",))
+    assert len(truth._drawn_slices(options)) == 2
+    assert used == [pytest.approx(spacing_mm(64)[1])]
 
 
 @pytest.mark.usefixtures("small")
