@@ -221,7 +221,7 @@ class CTNoise(Randomizable, Transform):
         Parameters
         ----------
         least_hu
-            The strength is at least this.
+            The strength is at least this, or half of the largest for the kernel if that is less.
 
         Returns
         -------
@@ -246,6 +246,11 @@ class CTNoisyPaird(Randomizable, MapTransform):
     since it is in both. Against F - A n, with A = spectrum of e / spectrum of n, what the label
     holds of noise is uncorrelated with the input's, so nothing of it can be learnt: recorrupted to
     recorrupted (Pang et al., CVPR 2021), here per frequency.
+
+    This holds where A stays below its limit of 1.5. Where n is far weaker than e, as beyond the
+    cut-off of a softer kernel, A would have to be huge; there label and input keep S(e) - 1.5 S(n)
+    in common, and that much can be learnt. Over 1000 draws for a usual slice (12 HU, cut-off 0.26)
+    this is 9 % of the power of e on average, and more than 10 % in a quarter of the draws.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Faint discs in training slices: what a network must learn to keep, and anatomy rarely shows."""
+"""Ellipses in training slices: what a network must learn to keep, and anatomy rarely shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["FaintInsertsd"]
 MOST_INSERTS: Final = 4
 
 CONTRAST_HU: Final = (4.0, 300.0)
-"""Lighter or darker by this, log-uniform: from a faint lesion to dense contrast medium."""
+"""Lighter or darker by this, log-uniform: from a faint lesion to contrast medium; median 35."""
 
 RADIUS_PX: Final = (1.5, 16.0)
 ELONGATION: Final = 1.8
@@ -28,9 +28,10 @@ TISSUE_HU: Final = (-250.0, 350.0)
 
 
 class FaintInsertsd(Randomizable, MapTransform):
-    """Put ellipses of low contrast into the soft tissue of some crops, before noise is added.
+    """Put one to four ellipses into the soft tissue of some crops, before noise is added.
 
-    Input and target hold them alike. A network that never sees faint lesions takes them for noise.
+    Input and target hold them alike. A network that never sees faint lesions takes them for noise,
+    so most are faint: every second has a contrast below 35 HU. Ellipses may overlap, and add up.
 
     Parameters
     ----------

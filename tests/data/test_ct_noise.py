@@ -54,8 +54,8 @@ def test_same_colour_takes_the_ratio_of_variances() -> None:
     torch.testing.assert_close(taken, added * 0.25, atol=1e-2, rtol=1e-3)
 
 
-def test_target_noise_is_uncorrelated_with_the_inputs_at_every_frequency() -> None:
-    kernel, level = Kernel(0.3, 1.6), 12.0
+def _common(draw: NoiseDraw, kernel: Kernel, level: float) -> dict[float, float]:
+    """Measure what input and target have in common, in units of the slice's own noise, by ring."""
     f = np.hypot(*np.meshgrid(*[np.fft.fftfreq(SIZE)] * 2))
     cross, power = np.zeros((SIZE, SIZE)), np.zeros((SIZE, SIZE))
     for seed in range(60):
@@ -67,16 +67,37 @@ def test_target_noise_is_uncorrelated_with_the_inputs_at_every_frequency() -> No
         )
         added, taken = recorrupt(
             _ramp_field(SIZE, seed),
-            NoiseDraw(30.0, Kernel(0.45, 2.0), 0.05),
+            draw,
             NoiseDraw(level, kernel, 0.0),
             np.random.RandomState(seed),
         )
         of_input, of_target = np.fft.fft2(own + added), np.fft.fft2(own - taken)
         cross += (of_input.conj() * of_target).real
         power += np.abs(np.fft.fft2(own)) ** 2
-    for low in np.arange(0.05, 0.4, 0.05):
-        ring = (f > low) & (f < low + 0.05)
-        assert abs(cross[ring].sum() / power[ring].sum()) < 0.12  # F itself as target: 1
+    rings = {low: (f > low) & (f < low + 0.05) for low in np.arange(0.05, 0.4, 0.05)}
+    return {low: cross[ring].sum() / power[ring].sum() for low, ring in rings.items()}
+
+
+def test_target_noise_is_uncorrelated_with_the_inputs_at_every_frequency() -> None:
+    common = _common(NoiseDraw(30.0, Kernel(0.45, 2.0), 0.05), Kernel(0.3, 1.6), 12.0)
+    assert max(map(abs, common.values())) < 0.12  # F itself as target: 1
+
+
+def test_beyond_the_cutoff_of_a_softer_kernel_the_own_noise_stays_in_both() -> None:
+    """There the noise that is added is too weak to make up for it."""
+    common = _common(NoiseDraw(15.0, Kernel(0.13, 2.5), 0.0), Kernel(0.3, 1.6), 12.0)
+    assert all(abs(share) < 0.12 for low, share in common.items() if low < 0.1)
+    assert all(share > 0.85 for low, share in common.items() if low > 0.24)
+
+
+def test_how_much_of_the_own_noise_stays_in_both() -> None:
+    """The figures of `CTNoisyPaird`."""
+    noise = CTNoise().set_random_state(0)
+    own = NoiseDraw(12.0, Kernel(0.26, 1.5), 0.0).power((64, 64))
+    added = (noise.draw(12.0).power((64, 64)) for _ in range(1000))
+    left = torch.stack([(own - 1.5 * one).clamp(min=0).sum() / own.sum() for one in added])
+    assert float(left.mean()) == pytest.approx(0.09, abs=0.01)
+    assert float((left > 0.1).float().mean()) == pytest.approx(0.25, abs=0.03)
 
 
 @pytest.fixture
@@ -161,6 +182,9 @@ def test_strength_is_at_least_what_the_slice_has() -> None:
     assert min(one.sd_hu for one in draws) >= 12
     assert {one.kernel.cutoff < 0.3 for one in draws} == {True, False}
     assert max(one.sd_hu for one in draws) <= 110
+    louder = [noise.draw(40.0) for _ in range(300)]
+    assert 22.5 <= min(one.sd_hu for one in louder) < 40  # soft kernels go to 45 HU
+    assert all(one.sd_hu >= 40 for one in louder if one.kernel.cutoff > 0.3)
 
 
 def test_stretched_kernel_passes_more_one_way_and_keeps_its_strength() -> None:

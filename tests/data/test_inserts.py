@@ -1,7 +1,10 @@
-"""Faint discs in training crops: in tissue alone, of the contrast meant, by the seed."""
+"""Ellipses in training crops: in tissue alone, of the contrast meant, by the seed."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
@@ -48,13 +51,52 @@ def test_the_seed_decides() -> None:
     assert not torch.equal(_inserted(3), _inserted(4))
 
 
-def test_border_is_as_wide_as_a_kernel_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ldct_clipdn.data.inserts.ELONGATION", 1.0)
+def test_half_of_them_are_faint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ldct_clipdn.data.inserts.MOST_INSERTS", 1)
-    monkeypatch.setattr("ldct_clipdn.data.inserts.RADIUS_PX", (10.0, 10.0001))
-    monkeypatch.setattr("ldct_clipdn.data.inserts.CONTRAST_HU", (50.0, 50.001))
+    monkeypatch.setattr("ldct_clipdn.data.inserts.RADIUS_PX", (15.0, 16.0))
+    inserts = (FaintInsertsd("image", 1.0).set_random_state(seed) for seed in range(400))
+    flat = torch.zeros(1, SIZE, SIZE)
+    contrasts = torch.stack([one({"image": flat})["image"].abs().max() for one in inserts])
+    assert float(contrasts.median()) == pytest.approx(35, rel=0.2)
+    assert float(contrasts.max()) <= CONTRAST_HU[1]
+
+
+@pytest.mark.parametrize(("end", "width_px"), [(0, 0.44), (1, 1.65)])
+def test_border_is_as_wide_as_a_kernel_makes_it(
+    end: int, width_px: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disc in the middle: its profile crosses the half at the radius, as steeply as meant."""
+    radius, contrast = 10.0, 50.0
+    for name, value in (
+        ("ELONGATION", 1.0),
+        ("MOST_INSERTS", 1),
+        ("RADIUS_PX", (radius, radius)),
+        ("CONTRAST_HU", (contrast, contrast)),
+    ):
+        monkeypatch.setattr(f"ldct_clipdn.data.inserts.{name}", value)
+    put = FaintInsertsd("image", 1.0)
+    monkeypatch.setattr(put, "R", AtTheEnd(end))
     flat = torch.full((1, SIZE, SIZE), 40.0)
-    for seed in range(10):
-        insert = FaintInsertsd("image", 1.0).set_random_state(seed)({"image": flat})["image"] - 40
-        area = float(insert.abs().sum()) / 50
-        assert area <= 3.1416 * 10**2 * 1.1
+    share = (put({"image": flat})["image"][0] - 40).abs() / contrast
+
+    y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2
+    order = np.argsort(np.hypot(y, x), axis=None)
+    distance, profile = np.hypot(y, x).ravel()[order], share.numpy().ravel()[order]
+    inner, middle, outer = (np.interp(-level, -profile, distance) for level in (0.9, 0.5, 0.1))
+    assert middle == pytest.approx(radius, abs=0.1)
+    assert outer - inner == pytest.approx(width_px, abs=0.15)  # 10 to 90 %
+    assert float(share.sum()) == pytest.approx(np.pi * radius**2, rel=0.02)
+
+
+class AtTheEnd:
+    """Draws the lowest or the highest of a range, but the middle of the image for the place."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        self.rng = np.random.RandomState(0)
+
+    def uniform(self, low: float, high: float) -> float:
+        return high / 2 if (low, high) == (0, SIZE) else (low, high)[self.end]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rng, name)
