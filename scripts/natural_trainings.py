@@ -27,7 +27,7 @@ REDUCED: dict[str, object] = {
     "crop_size": 64,
     "batch_size": 4,
     "num_workers": 0,
-    "validation_slices": 4,
+    "validation_pictures": 4,
 }
 
 
@@ -65,7 +65,7 @@ def model_named(name: str, imagenet: Path) -> Model:
     else:
         overlay, settings = "ablation.json", {"variant": name}
     settings["encoder_weights"] = imagenet if name.startswith("imagenet") else "none"
-    return Model(("base.json", "train.json", overlay, "as_published.json"), settings)
+    return Model(("train.json", overlay, "as_published.json"), settings)
 
 
 def measure(trainings: EqualTime, args: argparse.Namespace) -> None:
@@ -82,6 +82,8 @@ def measure(trainings: EqualTime, args: argparse.Namespace) -> None:
     out += [] if args.limit is None else [f"--limit={args.limit}"]
     command = [sys.executable, "-m", "ldct_clipdn", "benchmark", "synthetic", *map(str, args.sets)]
     subprocess.run([*command, *weights, *peers, *classic, *out], check=True)
+    if done:
+        print(trainings.times(done))
 
 
 if __name__ == "__main__":

@@ -93,8 +93,8 @@ def noise_named(kind: str, sigma: float) -> AddWhiteNoise | CTNoise:
 class NoisyPaird(Randomizable, MapTransform):
     """Make the pair that the network learns from or is judged by: `image` noisy, `label` clean.
 
-    An entry `low_dose`, where there is one, is the noisy image; else noise is added. A `label` that
-    came with the data (MONAILabel hands over label maps) is replaced.
+    A noisy image that came with the data is taken, else noise is added. A `label` that came with
+    it (MONAILabel hands over label maps) is replaced.
 
     Parameters
     ----------
@@ -102,11 +102,16 @@ class NoisyPaird(Randomizable, MapTransform):
         The clean image's entry, one key.
     noise
         Adds the noise.
+    given
+        The entry of the noisy image, where there is one.
     """
 
-    def __init__(self, keys: KeysCollection, noise: AddWhiteNoise | CTNoise) -> None:
+    def __init__(
+        self, keys: KeysCollection, noise: AddWhiteNoise | CTNoise, given: str = "low_dose"
+    ) -> None:
         super().__init__(keys)
         self.noise = noise
+        self.given = given
 
     def set_random_state(
         self, seed: int | None = None, state: np.random.RandomState | None = None
@@ -134,7 +139,7 @@ class NoisyPaird(Randomizable, MapTransform):
         Parameters
         ----------
         data
-            The clean image in [0, 1] under the key, maybe `low_dose`.
+            The clean image in [0, 1] under the key, maybe the noisy one.
 
         Returns
         -------
@@ -145,5 +150,5 @@ class NoisyPaird(Randomizable, MapTransform):
         key = self.keys[0]
         clean = item[key]
         item["label"] = clean
-        item[key] = item.pop("low_dose") if "low_dose" in item else self.noise(clean)
+        item[key] = item.pop(self.given) if self.given in item else self.noise(clean)
         return item

@@ -1,4 +1,8 @@
-"""Pictures between files and the bundle: read, listed, saved."""
+"""Pictures between files and the bundle: read, listed, saved.
+
+The transforms are named as MONAI Deploy wants them: it leaves out what is called `LoadImage...` or
+`SaveImage...`, and hands over pixels itself.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from monai.transforms import MapTransform
 from ldct_clipdn.data.natural import find_images, read_rgb
 from ldct_clipdn.errors import ConfigError, WriteError
 
-__all__ = ["LoadPictured", "SavePictured", "picture_items"]
+__all__ = ["LoadImageRGBd", "SaveImageRGBd", "picture_items"]
 
 Item = dict[Hashable, Any]
 
@@ -48,7 +52,7 @@ def picture_items(folder: Path | str | None) -> list[dict[str, str]]:
     ]
 
 
-class LoadPictured(MapTransform):
+class LoadImageRGBd(MapTransform):
     """Read pictures as float32 [3, H, W] in [0, 1].
 
     Parameters
@@ -79,13 +83,13 @@ class LoadPictured(MapTransform):
         return {**data, **read}
 
 
-class SavePictured(MapTransform):
-    """Write results as 8-bit PNG, limited to [0, 1] and rounded, as the published tests do.
+class SaveImageRGBd(MapTransform):
+    """Write results as 8-bit PNG, rounded, as the published tests do.
 
     Parameters
     ----------
     keys
-        Entries that hold [3, H, W]; the entry `name` names the file.
+        Entries that hold [3, H, W], 0 to 255; the entry `name` names the file.
     output_dir
         Made where it is missing.
     """
@@ -116,10 +120,10 @@ class SavePictured(MapTransform):
 
         path = self.folder / f"{data['name']}.png"
         for key in self.key_iterator(data):
-            unit = np.asarray(data[key].detach().cpu().float().clamp(0, 1)).transpose(1, 2, 0)
+            pixels = np.asarray(data[key].detach().cpu().float()).transpose(1, 2, 0)
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                Image.fromarray((unit * 255).round().astype(np.uint8)).save(path)
+                Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8)).save(path)
             except OSError as error:
                 raise WriteError(f"cannot be written ({error.strerror})", path=path) from error
         return dict(data)

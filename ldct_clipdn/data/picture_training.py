@@ -37,8 +37,7 @@ class PictureSets:
     Parameters
     ----------
     training, validation
-        One dictionary per picture: `image` (the clean file), and of pairs `low_dose` (the noisy
-        one, named as the parts shared with CT name it).
+        One dictionary per picture: `image` (the clean file), and of pairs `noisy`.
     """
 
     training: list[dict[str, Any]]
@@ -89,7 +88,7 @@ class JoinPaird(MapTransform):
     Parameters
     ----------
     keys
-        The clean picture's entry; the noisy one is `low_dose`, where there is one.
+        The clean picture's entry; the noisy one is `noisy`, where there is one.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Item:
@@ -98,7 +97,7 @@ class JoinPaird(MapTransform):
         Parameters
         ----------
         data
-            [3, H, W] under the key, maybe `low_dose`.
+            [3, H, W] under the key, maybe `noisy`.
 
         Returns
         -------
@@ -106,9 +105,9 @@ class JoinPaird(MapTransform):
             A copy with [6, H, W] under the key where there was a pair.
         """
         item = dict(data)
-        if "low_dose" in item:
+        if "noisy" in item:
             key = self.keys[0]
-            item[key] = torch.cat([item[key], item.pop("low_dose")])
+            item[key] = torch.cat([item[key], item.pop("noisy")])
         return item
 
 
@@ -132,12 +131,12 @@ class SplitPaird(MapTransform):
         Returns
         -------
         dict
-            A copy with [3, H, W] under the key and, of a pair, `low_dose`.
+            A copy with [3, H, W] under the key and, of a pair, `noisy`.
         """
         item = dict(data)
         key = self.keys[0]
         if len(item[key]) > CHANNELS:
-            item[key], item["low_dose"] = item[key].split(CHANNELS)
+            item[key], item["noisy"] = item[key].split(CHANNELS)
         return item
 
 
@@ -222,4 +221,4 @@ def _pair_item(pair: PicturePair, folder: Path) -> dict[str, Any]:
             path=folder,
             remedy=f"Make {pair.noisy.name} as large as {pair.clean.name}, or remove both",
         )
-    return {"image": str(pair.clean), "low_dose": str(pair.noisy)}
+    return {"image": str(pair.clean), "noisy": str(pair.noisy)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ldct_clipdn.bench.peers import load_peer
 from ldct_clipdn.core.denoiser import build_denoiser
 from ldct_clipdn.core.weights import load_denoiser, save_denoiser
 from ldct_clipdn.data.natural import read_rgb
-from ldct_clipdn.data.picture_files import LoadPictured, picture_items
+from ldct_clipdn.data.picture_files import LoadImageRGBd, picture_items
 from ldct_clipdn.data.picture_training import (
     CameraNoise,
     JoinPaird,
@@ -46,7 +47,7 @@ SMALL: dict[str, Any] = {
 
 
 def train(run_dir: Path, *overlays: str, **settings: Any) -> Path:
-    names = ("base.json", "train.json", *overlays)
+    names = ("train.json", *overlays)
     monai.bundle.run(
         run_id="training",
         config_file=[str(CONFIGS / name) for name in names],
@@ -65,7 +66,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_synthetic_training_leaves_a_denoiser_and_its_curve(pictures, tmp_path):
     last = train(
         tmp_path / "run", **{"network_def#encoder": "tiny"},
-        dataset_dir=str(pictures), validation_dir=str(pictures), validation_slices=2,
+        dataset_dir=str(pictures), validation_dir=str(pictures), validation_pictures=2,
     )  # fmt: skip
     model = load_denoiser(last)
     assert (model.config.in_channels, model.config.encoder) == (3, "tiny")
@@ -121,15 +122,15 @@ def test_peers_train_under_the_same_protocol(pictures, tmp_path, peer):
 def test_pairs_are_cropped_and_turned_together(tmp_path):
     folder = save_pairs(tmp_path / "pairs", 1)
     (item,) = picture_sets(folder, pairs=True).training
-    loaded = JoinPaird("image")(LoadPictured(["image", "low_dose"])(item))
+    loaded = JoinPaird("image")(LoadImageRGBd(["image", "noisy"])(item))
     turn = TurnOrFlipd("image")
     turn.set_random_state(seed=3)
     split = SplitPaird("image")(turn(loaded))
     alone = TurnOrFlipd("image")
     alone.set_random_state(seed=3)
     noisy = read_rgb(folder / "0_real.png").float() / 255
-    assert torch.equal(split["low_dose"], alone({"image": noisy})["image"])
-    assert split["image"].shape == split["low_dose"].shape
+    assert torch.equal(split["noisy"], alone({"image": noisy})["image"])
+    assert split["image"].shape == split["noisy"].shape
 
 
 def test_a_pair_of_two_sizes_is_named(tmp_path):
@@ -155,7 +156,7 @@ def test_inference_writes_what_the_network_makes(pictures, tmp_path):
     save_denoiser(model, tmp_path / "w.safetensors")
     monai.bundle.run(
         run_id="inference",
-        config_file=[str(CONFIGS / name) for name in ("inference_base.json", "inference.json")],
+        config_file=str(CONFIGS / "inference.json"),
         logging_file=False,
         dataset_dir=str(pictures),
         weights=str(tmp_path / "w.safetensors"),
@@ -202,7 +203,84 @@ def test_published_learning_rates():
     assert round(0.3066666666666667 * 300_000) == 92_000
 
 
-def test_base_config_is_the_ct_bundles():
-    ours, theirs = CONFIGS / "base.json", CONFIGS.parents[1] / "ldct_clip_denoising/configs"
-    assert ours.read_bytes() == (theirs / "train.json").read_bytes()
-    assert np.all([path.exists() for path in CONFIGS.iterdir()])  # no link leads nowhere
+def test_configs_are_the_ct_bundles_but_for_the_differences(monkeypatch):
+    """One command makes them: scripts/picture_bundle.py."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "scripts")
+    from picture_bundle import contents
+
+    for name, text in contents().items():
+        assert (CONFIGS / name).read_text(encoding="utf-8") == text, name
+    assert not [path for path in CONFIGS.parent.rglob("*") if path.is_symlink()]
+
+
+def test_monai_finds_its_properties(pictures, tmp_path):
+    """Checklist 8: in each config alone, validation included."""
+    data = {"dataset_dir": str(pictures)}
+    small = {**SMALL, "network_def#encoder": "tiny", "run_dir": str(tmp_path / "run")}
+    weights = tmp_path / "w.safetensors"
+    save_denoiser(build_denoiser(in_channels=3, encoder="tiny"), weights)
+    for name, kind, settings in (
+        ("train.json", "train", {**small, "validation_dir": str(pictures)}),
+        ("inference.json", "infer", {"weights": str(weights), "device": "cpu"}),
+    ):
+        workflow = monai.bundle.ConfigWorkflow(
+            str(CONFIGS / name), logging_file=False, workflow_type=kind, **data, **settings
+        )
+        workflow.initialize()
+        assert workflow.check_properties() == []
+
+
+def test_transforms_without_files_are_what_monai_deploy_needs(pictures):
+    """It leaves out what loads and saves, by name, and hands over and takes pixels."""
+    parser = monai.bundle.ConfigParser()
+    parser.read_config(str(CONFIGS / "inference.json"))
+    pixels = torch.tensor([[[-0.1, 0.5]], [[1.0, 0.25]], [[1.5, 0.0]]])
+    for key, entry, expected in (
+        ("preprocessing", "image", pixels),
+        ("postprocessing", "pred", pixels.clamp(0, 1) * 255),
+    ):
+        chain = parser[key]["transforms"]
+        kept = [
+            one for one in chain
+            if not any(name in one["_target_"] for name in ("LoadImage", "SaveImage"))
+        ]  # fmt: skip
+        assert 0 < len(kept) < len(chain)
+        made = [monai.bundle.ConfigParser({"x": one}).get_parsed_content("x") for one in kept]
+        assert torch.equal(monai.transforms.Compose(made)({entry: pixels})[entry], expected)
+
+
+def test_the_bundle_works_wherever_it_is_copied(pictures, tmp_path):
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(CONFIGS, copy / "configs")
+    monai.bundle.run(
+        run_id="run",
+        config_file=str(copy / "configs" / "train.json"),
+        dataset_dir=str(pictures),
+        **{**SMALL, "network_def#encoder": "tiny"},
+    )
+    (run,) = (copy / "runs").iterdir()
+    assert (run / "last.pt").is_file()
+
+
+@pytest.mark.parametrize("size", [(5, 70), (1, 1)])
+def test_pictures_smaller_than_a_crop_train(tmp_path, size):
+    """They are mirrored at the right and the bottom, as often as it takes (PROTOCOL.md 4.3)."""
+    folder = save_pictures(tmp_path / "small", 2, *size)
+    padded = train_chain()({"image": str(folder / "p0.png")})["image"]
+    picture = read_rgb(folder / "p0.png").numpy() / np.float32(255)
+    missing = [(0, max(32 - side, 0)) for side in size]
+    expected = np.pad(picture, [(0, 0), *missing], mode="symmetric")
+    np.testing.assert_allclose(padded, expected, atol=1e-7)
+    last = train(
+        tmp_path / "run", dataset_dir=str(folder), max_iterations=1, validation_interval=1,
+        **{"network_def#encoder": "tiny"},
+    )  # fmt: skip
+    assert last.is_file()
+
+
+def train_chain():
+    parser = monai.bundle.ConfigParser()
+    parser.read_config(str(CONFIGS / "train.json"))
+    parser["crop_size"] = 32
+    chain = parser.get_parsed_content("train#deterministic_transforms")
+    return monai.transforms.Compose(chain)

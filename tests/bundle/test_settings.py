@@ -12,12 +12,15 @@ from typing import Any
 import monai.bundle
 import pytest
 import torch
-from bundle_runs import BUNDLE, CONFIGS, SMALL, command, our_error, run_bundle, start_process
+from bundle_runs import BOTH, CONFIGS, SMALL, command, our_error, run_bundle, start_process
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 Train = Callable[..., Path]
 
-ALL_CONFIGS = sorted(CONFIGS.glob("*.json"))
+ALL_CONFIGS = sorted(path for bundle in BOTH for path in (bundle / "configs").glob("*.json"))
+every_config = pytest.mark.parametrize(
+    "config", ALL_CONFIGS, ids=lambda path: f"{path.parents[1].name}-{path.stem}"
+)
 
 
 def items(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -59,6 +62,8 @@ def test_a_misspelt_setting_is_an_error(
         ({"batch_size": 0}, "--batch_size cannot be 0"),
         ({"max_iterations": "many"}, "--max_iterations cannot be 'many'"),
         ({"mixup": 2}, "--mixup cannot be 2"),
+        ({"max_norm": 0}, "--max_norm cannot be 0"),
+        ({"betas": 0.9}, "--betas cannot be 0.9"),
         ({"resume": "yes"}, "--resume cannot be 'yes'"),
         ({"noise": "pink"}, "training noise is named 'pink'"),
         ({"learning_rate": 1e-9}, "learning rate 1e-09"),
@@ -126,7 +131,7 @@ def test_an_unknown_run_id(train: Train) -> None:
         train(run_id="nosuch")
 
 
-@pytest.mark.parametrize("config", ALL_CONFIGS, ids=lambda path: path.stem)
+@every_config
 def test_every_target_can_be_imported(config: Path) -> None:
     """Checklist 17: full dotted paths, or names that MONAI finds."""
     content = json.loads(config.read_text(encoding="utf-8"))
@@ -139,7 +144,7 @@ def test_every_target_can_be_imported(config: Path) -> None:
             assert isinstance(target, str) or callable(target), f"{path}: {value} is ambiguous"
 
 
-@pytest.mark.parametrize("config", ALL_CONFIGS, ids=lambda path: path.stem)
+@every_config
 def test_no_path_and_no_host_of_ours(config: Path) -> None:
     """Checklist 15."""
     for path, value in items(json.loads(config.read_text(encoding="utf-8"))):
@@ -148,11 +153,12 @@ def test_no_path_and_no_host_of_ours(config: Path) -> None:
             assert "://" not in value, path
 
 
-def test_the_readme_lists_every_setting() -> None:
-    text = (BUNDLE / "docs" / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("bundle", BOTH, ids=lambda path: path.name)
+def test_the_readme_lists_every_setting(bundle: Path) -> None:
+    text = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
     names = {
         name.lstrip("+").partition("#")[0]
-        for config in ALL_CONFIGS
+        for config in (bundle / "configs").glob("*.json")
         if config.name != "metadata.json"
         for name in json.loads(config.read_text(encoding="utf-8"))
     }
@@ -177,7 +183,7 @@ def test_defaults_are_the_papers() -> None:
     assert config["encoder_weights"] == "openai"
     assert config["seed"] == 100
     assert config["loss"] == {"_target_": "torch.nn.L1Loss"}
-    assert config["train"]["handlers"][0]["max_norm"] == 0.01
+    assert (config["max_norm"], config["betas"]) == (0.01, [0.9, 0.999])
     assert config["train"]["dataloader"]["drop_last"]
 
 

@@ -288,3 +288,9 @@ def test_two_processes_train_as_one_of_double_batch(
     assert rows(one / "validation.csv")[0]["patient"] == "L506"
     start = build_denoiser(encoder="tiny", encoder_training="scratch").state_dict()
     assert not torch.equal(start["last.weight"], weights_of(one)["last.weight"])
+
+
+def test_slices_smaller_than_a_crop_train(train: Train) -> None:
+    """48 x 48 is mirrored as often as it takes, which MONAI's `reflect` does not do."""
+    run_dir = train(crop_size=160, max_iterations=1, validation_interval=1, validation_slices=1)
+    assert (run_dir / "last.pt").is_file()

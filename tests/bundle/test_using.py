@@ -22,7 +22,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 import torch
 from builders import body_hu, make_enhanced, make_series
-from bundle_runs import BUNDLE, CONFIGS, SMALL, our_error, run_bundle
+from bundle_runs import BOTH, BUNDLE, CONFIGS, SMALL, our_error, run_bundle
 from monai.bundle import ConfigParser
 from monai.fl.client import MonaiAlgo
 from monai.fl.utils.exchange_object import ExchangeObject
@@ -37,6 +37,7 @@ from ldct_clipdn.core.weights import load_denoiser, save_denoiser
 Train = Callable[..., Path]
 
 META = str(CONFIGS / "metadata.json")
+CHANNELS = dict(zip(BOTH, (1, 3), strict=True))
 INFERENCE = str(CONFIGS / "inference.json")
 TINY = {"network_def#config#encoder": "tiny"}
 
@@ -276,20 +277,37 @@ def test_results_do_not_depend_on_itk(
 @pytest.fixture
 def exported(tmp_path: Path) -> tuple[Path, CLIPDenoiser]:
     """A state dict as `weights export` writes it, and its network."""
-    network = build_denoiser(encoder="tiny", encoder_training="scratch")
-    save_denoiser(network, tmp_path / "model.pt")
-    return tmp_path / "model.pt", network.eval()
+    return export(tmp_path)
 
 
-def test_verify_net_in_out() -> None:
+def export(folder: Path, channels: int = 1) -> tuple[Path, CLIPDenoiser]:
+    network = build_denoiser(in_channels=channels, encoder="tiny", encoder_training="scratch")
+    save_denoiser(network, folder / "model.pt")
+    return folder / "model.pt", network.eval()
+
+
+@pytest.fixture(params=BOTH, ids=lambda path: path.name)
+def bundle(request: pytest.FixtureRequest) -> Path:
+    """Each of our bundles, from its folder alone."""
+    path: Path = request.param
+    return path
+
+
+def files(bundle: Path) -> dict[str, str]:
+    """What MONAI's commands take of a bundle, as they are by default."""
+    names = {"meta_file": "metadata.json", "config_file": "inference.json"}
+    return {key: str(bundle / "configs" / name) for key, name in names.items()}
+
+
+def test_verify_net_in_out(bundle: Path) -> None:
     """Checklist 9, with the network as it ships."""
-    arguments = {"meta_file": META, "config_file": INFERENCE, "device": "cpu"}
+    arguments = {**files(bundle), "device": "cpu"}
     monai.bundle.verify_net_in_out("network_def", n=2, **arguments)
     with pytest.raises(ValueError, match="channel number"):
         monai.bundle.verify_net_in_out(
             "network_def",
             **arguments,
-            **{"_meta_#network_data_format#outputs#pred#num_channels": 3},
+            **{"_meta_#network_data_format#outputs#pred#num_channels": 2},
             **TINY,
         )
 
@@ -339,13 +357,14 @@ SPECIFIED = {
 """What MONAI's bundle specification demands, in our own words: its schema file is not at hand."""
 
 
-def test_verify_metadata(tmp_path: Path) -> None:
+def test_verify_metadata(bundle: Path, tmp_path: Path) -> None:
     """Checklist 10."""
+    meta = files(bundle)["meta_file"]
     schema = tmp_path / "schema.json"
     schema.write_text(json.dumps(SPECIFIED))
     checked = {"filepath": str(schema), "hash_val": hashlib.sha256(schema.read_bytes()).hexdigest()}
-    monai.bundle.verify_metadata(meta_file=META, hash_type="sha256", **checked)
-    content = json.loads(Path(META).read_text())
+    monai.bundle.verify_metadata(meta_file=meta, hash_type="sha256", **checked)
+    content = json.loads(Path(meta).read_text())
     del content["task"]
     broken = tmp_path / "metadata.json"
     broken.write_text(json.dumps(content))
@@ -354,47 +373,47 @@ def test_verify_metadata(tmp_path: Path) -> None:
     jsonschema.Draft202012Validator.check_schema(SPECIFIED)
 
 
-def test_metadata_tells_what_was_tested() -> None:
+def test_metadata_tells_what_was_tested(bundle: Path) -> None:
     """Checklist 15: released versions, none newer than what these tests run with."""
-    meta = json.loads(Path(META).read_text())
+    meta = json.loads(Path(files(bundle)["meta_file"]).read_text())
     assert meta["version"] in meta["changelog"]
     required = meta["required_packages_version"]
+    assert "open_clip_torch" in required  # what the default weights of the encoder come by
+    assert "optional_packages_version" not in meta  # MONAI 1.6.1 puts it in place of the required
     assert required.pop("ldct_clipdn") == ldct_clipdn.__version__
     named = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
     required |= {package: meta[key] for package, key in named.items()}
     for package, stated in required.items():
         assert Version(stated).local is None, package
         assert Version(stated) <= Version(version(package)), package
-    assert all(one.stat().st_size < 25e6 for one in BUNDLE.rglob("*.*") if "runs" not in one.parts)
-    # MONAI Deploy casts what is of type image to 8 bits
-    assert meta["network_data_format"]["outputs"]["pred"]["type"] != "image"
+    assert all(one.stat().st_size < 25e6 for one in bundle.rglob("*.*") if "runs" not in one.parts)
+    # MONAI Deploy casts what is of type image to 8 bits, which only pictures are in the end
+    pred = meta["network_data_format"]["post_processed_outputs"]["pred"]
+    assert (pred["type"] == "image") == (pred["value_range"] == [0, 255])
 
 
 @ignore(r"ignore:.torch\.jit\.\w+. is deprecated")
 @ignore("ignore::torch.jit.TracerWarning")
-def test_torchscript(exported: tuple[Path, CLIPDenoiser], tmp_path: Path) -> None:
+def test_torchscript(bundle: Path, tmp_path: Path) -> None:
     """Checklist 11, by tracing: at the traced size and channels."""
-    path, network = exported
+    channels = CHANNELS[bundle]
+    path, network = export(tmp_path, channels)
     monai.bundle.ckpt_export(
         "network_def",
         filepath=str(tmp_path / "model.ts"),
         ckpt_file=str(path),
-        meta_file=META,
-        config_file=INFERENCE,
+        **files(bundle),
         use_trace=True,
-        input_shape=[1, 1, 64, 64],
+        input_shape=[1, channels, 64, 64],
         **TINY,
     )
     module = torch.jit.load(str(tmp_path / "model.ts"))
-    x = torch.rand(1, 1, 64, 64)
+    x = torch.rand(1, channels, 64, 64)
     with torch.no_grad():
         assert (module(x) - network(x)).abs().max() < 1e-5
-    parser, loaded = (
-        monai.bundle.load_bundle_config(str(tmp_path / "model.ts"), "inference.json"),
-        None,
-    )
-    assert parser["inferer"]["_target_"] == "ldct_clipdn.training.inferer.CTInferer"
-    assert loaded is None
+    parser = monai.bundle.load_bundle_config(str(tmp_path / "model.ts"), "inference.json")
+    assert parser["network_def"]["config"]["in_channels"] == channels
+    assert "@evaluator" in parser["run"][0]
 
 
 @ignore("ignore:The feature will be removed:DeprecationWarning")
@@ -427,17 +446,16 @@ def test_onnx(exported: tuple[Path, CLIPDenoiser], tmp_path: Path) -> None:
         np.testing.assert_allclose(found, network(x).numpy(), atol=1e-4)
 
 
-def test_load_by_monai(exported: tuple[Path, CLIPDenoiser], tmp_path: Path) -> None:
+def test_load_by_monai(bundle: Path, tmp_path: Path) -> None:
     """Checklist 13: every tensor arrives; sockets are blocked in these tests."""
-    path, network = exported
-    shutil.copytree(
-        BUNDLE, tmp_path / "zoo" / BUNDLE.name, ignore=shutil.ignore_patterns("runs", "models")
-    )
-    (tmp_path / "zoo" / BUNDLE.name / "models").mkdir()
-    shutil.copy(path, tmp_path / "zoo" / BUNDLE.name / "models" / "model.pt")
+    path, network = export(tmp_path, CHANNELS[bundle])
+    zoo = tmp_path / "zoo"
+    shutil.copytree(bundle, zoo / bundle.name, ignore=shutil.ignore_patterns("runs", "models"))
+    (zoo / bundle.name / "models").mkdir()
+    shutil.copy(path, zoo / bundle.name / "models" / "model.pt")
     loaded = monai.bundle.load(
-        BUNDLE.name,
-        bundle_dir=str(tmp_path / "zoo"),
+        bundle.name,
+        bundle_dir=str(zoo),
         workflow_type="inference",
         device="cpu",
         net_override={"config#encoder": "tiny"},
@@ -449,18 +467,18 @@ def test_load_by_monai(exported: tuple[Path, CLIPDenoiser], tmp_path: Path) -> N
 
 
 @ignore("ignore:No hash value provided:UserWarning")
-def test_download_from_a_zip(tmp_path: Path) -> None:
+def test_download_from_a_zip(bundle: Path, tmp_path: Path) -> None:
     """Checklist 14."""
     ignored = shutil.ignore_patterns("runs", "eval", "*.pt")
-    shutil.copytree(BUNDLE, tmp_path / "tree" / BUNDLE.name, ignore=ignored)
-    archive = shutil.make_archive(str(tmp_path / BUNDLE.name), "zip", tmp_path / "tree")
+    shutil.copytree(bundle, tmp_path / "tree" / bundle.name, ignore=ignored)
+    archive = shutil.make_archive(str(tmp_path / bundle.name), "zip", tmp_path / "tree")
     monai.bundle.download(
-        url=Path(archive).as_uri(), name=BUNDLE.name, bundle_dir=str(tmp_path / "d"), progress=False
+        url=Path(archive).as_uri(), name=bundle.name, bundle_dir=str(tmp_path / "d"), progress=False
     )
     names = [
         sorted(
             str(one.relative_to(root))
-            for root in [tmp_path / top / BUNDLE.name]
+            for root in [tmp_path / top / bundle.name]
             for one in root.rglob("*")
         )
         for top in ("tree", "d")

@@ -32,10 +32,10 @@ HOW_TO_TRAIN: Final = f"""
 BUNDLE is bundles/image_clip_denoising; train one variant by
 
 python -m monai.bundle run training \\
-  --config_file "['{CONFIGS}/base.json','{CONFIGS}/train.json','{CONFIGS}/ablation.json']" \\
+  --config_file "['{CONFIGS}/train.json','{CONFIGS}/ablation.json']" \\
   --variant VARIANT --encoder_weights TAG_OR_FILE --dataset_dir DIR --run_dir RUNS/VARIANT
 
-`as_published.json` as a fourth file lets BatchNorm adapt, as the published code does."""
+`as_published.json` as a third file lets BatchNorm adapt, as the published code does."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
