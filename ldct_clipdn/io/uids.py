@@ -70,7 +70,7 @@ class Recipe:
     backend, backend_version
         What computed.
     device_class
-        Kind of device, precision and instructions, such as `cpu-fp32-avx512`.
+        Kind of device, precision and hardware, such as `cpu-fp32-avx512-8-threads`.
     hu_low, hu_high
         HU that the network saw as 0 and 1.
     output

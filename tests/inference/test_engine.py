@@ -41,20 +41,23 @@ def test_auto_is_torch_and_knows_its_weights(weights: Path) -> None:
     engine = open_engine(weights, device="cpu")
     assert (engine.name, engine.version) == ("torch", torch.__version__)
     instructions = torch.backends.cpu.get_cpu_capability().lower()
-    assert engine.device_class.startswith(f"cpu-fp32-{instructions}")
+    threads = torch.get_num_threads()
+    assert engine.device_class.startswith(f"cpu-fp32-{instructions}-{threads}-threads")
     assert engine.weights.name == "w.safetensors"
     assert engine.weights.sha256 == file_sha256(weights)
     assert "random" in engine.weights.encoder  # a random encoder is said everywhere
 
 
 @pytest.mark.parametrize("name", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
-def test_other_instructions_are_another_device(
+def test_other_instructions_or_threads_are_another_device(
     weights: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     plain = open_engine(weights, device="cpu").device_class
     with monkeypatch.context() as limited:
         limited.setenv(name, "SSE41")
         assert open_engine(weights, device="cpu").device_class == f"{plain}-sse41"
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
+    assert "-77-threads" in open_engine(weights, device="cpu").device_class
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "ZVECTOR")
     assert open_engine(weights, device="cpu").device_class.startswith("cpu-fp32-zvector")
 

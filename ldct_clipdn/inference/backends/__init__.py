@@ -29,7 +29,7 @@ class Backend(Protocol):
 
     @property
     def device_class(self) -> str:
-        """Device, precision and instructions (`cpu-fp32-avx512`); part of the recipe of UIDs."""
+        """Device, precision, hardware: `cpu-fp32-avx512-8-threads`; part of the recipe of UIDs."""
 
     @property
     def weights(self) -> WeightsInfo:

@@ -62,7 +62,7 @@ class TorchBackend:
         self.model = model.to(device)
         self.weights = weights
         self.device = device
-        self.device_class = f"{device.type}-{PRECISIONS[precision]}-{_instructions(device)}"
+        self.device_class = f"{device.type}-{PRECISIONS[precision]}-{_hardware(device)}"
         self._precision = precision
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -99,12 +99,13 @@ class TorchBackend:
         return torch.autocast(self.device.type, dtype, enabled=not is_full)
 
 
-def _instructions(device: torch.device) -> str:
-    """Say by which instructions the same network gives other last bits on another machine."""
+def _hardware(device: torch.device) -> str:
+    """Say by what the same network gives other last bits on another machine: sums are split."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device).lower().replace(" ", "-")
-    limits = (environ.get(name, "") for name in ONEDNN_LIMITS)
-    return "-".join(filter(None, (torch.backends.cpu.get_cpu_capability(), *limits))).lower()
+    instructions, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
+    limits = [environ.get(name, "") for name in ONEDNN_LIMITS]
+    return "-".join(filter(None, (instructions, f"{threads}-threads", *limits))).lower()
 
 
 @contextmanager
