@@ -124,10 +124,13 @@ def measure(trainings: EqualTime, args: argparse.Namespace) -> None:
     from ldct_clipdn.bench.generalise import measure_generalisation, to_markdown
 
     device = torch.device(args.device)
-    done = [f"{n}={trainings.run_dir(n) / 'last.pt'}" for n in NAMES if trainings.is_done(n)]
-    networks = [network_column(one, device) for one in (*done, *args.weights, "default")]
+    done = [name for name in NAMES if trainings.is_done(name)]
+    trained = [f"{name}={trainings.run_dir(name) / 'last.pt'}" for name in done]
+    networks = [network_column(one, device) for one in (*trained, *args.weights, "default")]
     cases = find_cases(args.test, (0.25,), args.limit)
     print(to_markdown(measure_generalisation(cases, networks, args.out / "generalise.csv", print)))
+    if done:
+        print(trainings.times(done))
 
 
 if __name__ == "__main__":

@@ -2,18 +2,21 @@
 
 The time is the process's CPU time, since cores are shared with other work; on a GPU it is the
 clock's. It is turned into iterations beforehand, by two short runs of every model, because the
-learning rate falls over a length that has to be known; so the same plan trains the same model.
+learning rate falls over a length that has to be known; so the same plan trains the same model. A
+plan keeps what it was made for: a second start with other minutes or another recipe is refused.
 """
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import resource
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,6 +83,7 @@ class EqualTime:
 
     def train(self, name: str, model: Model) -> None:
         """Train one model for its time, or go on with it where it was stopped."""
+        self._require_same_plan(name, model)
         if self.is_done(name):
             return
         iterations = self._planned(name, model)
@@ -89,14 +93,58 @@ class EqualTime:
         self._run(name, model, run_dir, iterations, max(iterations // self.checkpoints, 1))
         (run_dir / "done").touch()
 
+    def times(self, names: Iterable[str]) -> str:
+        """Say in one line how long models trained, with what they trained after a stop."""
+        seconds = dict.fromkeys(names, 0.0)
+        with (self.out / "times.csv").open(newline="", encoding="utf-8") as file:
+            for _, run, _, used in csv.reader(file):
+                if run in seconds:
+                    seconds[run] += float(used)
+        kind = "CPU seconds" if self.device == "cpu" else "seconds"
+        least, most = min(seconds.values()), max(seconds.values())
+        return f"Each training took {least:.0f} to {most:.0f} {kind}."
+
+    def _plan(self, name: str) -> Path:
+        return self.run_dir(name).with_suffix(".json")
+
+    def _recipe(self, model: Model) -> dict[str, object]:
+        """Give all that a plan is made for; where the output lies is not part of it."""
+        configs = BUNDLES / self.bundle / "configs"
+        settings = {**self.settings, **model.settings}
+        return {
+            "minutes": self.minutes,
+            "configs": {
+                one: hashlib.sha256((configs / one).read_bytes()).hexdigest()
+                for one in model.configs
+            },
+            "settings": {
+                key: str(value.resolve() if isinstance(value, Path) else value)
+                for key, value in settings.items()
+                if not (isinstance(value, Path) and value.is_relative_to(self.out))
+            },
+        }
+
+    def _require_same_plan(self, name: str, model: Model) -> None:
+        """Refuse a plan of another recipe; one of before recipes were kept passes."""
+        plan = self._plan(name)
+        if not plan.exists():
+            return
+        known = json.loads(plan.read_text(encoding="utf-8"))
+        recipe = self._recipe(model)
+        if other := [key for key in recipe if known.get(key, recipe[key]) != recipe[key]]:
+            raise SystemExit(
+                f"{plan}: {name} was planned with other {' and '.join(other)}. "
+                f"Give the same, name another --out, or remove {plan} and {self.run_dir(name)}"
+            )
+
     def _planned(self, name: str, model: Model) -> int:
-        plan = self.run_dir(name).with_suffix(".json")
+        plan = self._plan(name)
         if not plan.exists():
             seconds = self._seconds_per_step(name, model)
             iterations = max(FEWEST_ITERATIONS, int(self.minutes * 60 / seconds))
             plan.parent.mkdir(parents=True, exist_ok=True)
             about = {"max_iterations": iterations, "seconds_per_step": round(seconds, 4)}
-            plan.write_text(json.dumps(about), encoding="utf-8")
+            plan.write_text(json.dumps({**about, **self._recipe(model)}), encoding="utf-8")
         return int(json.loads(plan.read_text(encoding="utf-8"))["max_iterations"])
 
     def _seconds_per_step(self, name: str, model: Model) -> float:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,6 +93,58 @@ def test_a_killed_training_goes_on_by_the_same_plan_and_a_done_one_is_left_alone
     assert len({run["max_iterations"] for run in machine.runs[planned - 1 :]}) == 1
     trainings.train("other", model())
     assert len(machine.runs) == planned + 2
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_another_recipe_is_no_going_on(machine, trainings, tmp_path, monkeypatch, done):
+    import equal_time
+
+    configs = tmp_path / "bundles" / "ldct_clip_denoising" / "configs"
+    configs.mkdir(parents=True)
+    (configs / "train.json").write_text("{}")
+    monkeypatch.setattr(equal_time, "BUNDLES", tmp_path / "bundles")
+    trainings.train("one", model(gamma=0.1))
+    if not done:
+        (trainings.run_dir("one") / "done").unlink()
+    count = len(machine.runs)
+    with pytest.raises(SystemExit, match=r"one\.json: .*other settings\. .*remove"):
+        trainings.train("one", model(gamma=0.2))
+    longer = replace(trainings, minutes=60)
+    with pytest.raises(SystemExit, match=r"planned with other minutes and settings\."):
+        longer.train("one", model(gamma=0.2))
+    (configs / "train.json").write_text('{"sigma": 1}')
+    with pytest.raises(SystemExit, match=r"planned with other configs\."):
+        trainings.train("one", model(gamma=0.1))
+    plan = trainings.run_dir("one").with_suffix(".json")
+    old = {key: value for key, value in json.loads(plan.read_text()).items() if "_" in key}
+    assert set(old) == {"max_iterations", "seconds_per_step"}
+    plan.write_text(json.dumps(old))  # as it was before recipes were kept
+    assert len(machine.runs) == count
+    longer.train("one", model(gamma=0.1))
+    assert len(machine.runs) == count + (not done)
+
+
+def test_a_moved_output_folder_goes_on(machine, tmp_path):
+    from equal_time import EqualTime
+
+    def trainings(out: Path) -> Any:
+        given = {"cache_dir": out / "cache", "dataset_dir": tmp_path / "data"}
+        return EqualTime("ldct_clip_denoising", given, out, minutes=2)
+
+    trainings(tmp_path / "a").train("one", model())
+    (tmp_path / "a").rename(tmp_path / "b")
+    trainings(tmp_path / "b").train("one", model())
+    assert len(machine.runs) == 3
+    kept = json.loads((tmp_path / "b/runs/one.json").read_text())["settings"]
+    assert kept == {"dataset_dir": str(tmp_path / "data")}
+
+
+def test_the_time_taken_is_said_with_what_was_taken_after_a_stop(machine, trainings):
+    trainings.train("one", model())
+    (trainings.run_dir("one") / "done").unlink()
+    trainings.train("one", model())
+    trainings.train("two", model())
+    assert trainings.times(["one", "two"]) == "Each training took 129 to 258 CPU seconds."
 
 
 def test_a_training_killed_before_it_saved_starts_anew(machine, trainings):
