@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import ldct_clipdn
+from ldct_clipdn.core.exit_codes import ExitCode
 from ldct_clipdn.core.whole_file import whole_file
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.scan import Unused
@@ -21,6 +22,7 @@ __all__ = [
     "InputRecord",
     "Manifest",
     "SeriesRecord",
+    "exit_code",
     "read_json",
     "relative_name",
     "tool_versions",
@@ -33,9 +35,13 @@ MANIFEST_FILE: Final = "manifest.json"
 
 TOOLS: Final = ("torch", "numpy", "pydicom")
 
-EXIT_DONE: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_NOTHING: Final = 3
+
+class Judged(Protocol):
+    """A record of a series, of any kind of run."""
+
+    @property
+    def status(self) -> str:
+        """Say what became of it; `partial`, `failed` and `skipped` mean the same everywhere."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +87,11 @@ class InputRecord:
     outcome
         As in the manifest.
     reason
-        Why; empty where the file was denoised.
+        Why; empty where the file was denoised, or lowered in dose.
     """
 
     path: str
-    outcome: Literal["denoised", "skipped", "failed"]
+    outcome: Literal["denoised", "simulated", "skipped", "failed"]
     reason: str = ""
 
 
@@ -122,11 +128,7 @@ class Manifest:
         int
             0 all was denoised, 1 a file or series failed, 3 there was nothing to denoise.
         """
-        failed = any(one.status in ("failed", "partial") for one in self.series)
-        if failed or any(one.outcome == "failed" for one in self.inputs):
-            return EXIT_FAILED
-        denoised = any(one.status == "denoised" for one in self.series)
-        return EXIT_DONE if denoised else EXIT_NOTHING
+        return exit_code(self.series, self.inputs)
 
     def to_dict(self) -> dict[str, object]:
         """Turn the manifest into what JSON can hold.
@@ -159,6 +161,27 @@ class Manifest:
         path = folder / MANIFEST_FILE
         write_json(path, self.to_dict())
         return path
+
+
+def exit_code(series: Iterable[Judged], inputs: Iterable[InputRecord]) -> int:
+    """Say as an exit code how a run went.
+
+    Parameters
+    ----------
+    series
+        What became of each series.
+    inputs
+        What became of each file.
+
+    Returns
+    -------
+    int
+        0 all was done, 1 a file or series failed, 3 there was nothing to do.
+    """
+    statuses = {one.status for one in series}
+    if statuses & {"failed", "partial"} or any(one.outcome == "failed" for one in inputs):
+        return ExitCode.FAILED
+    return ExitCode.DONE if statuses - {"skipped"} else ExitCode.NOTHING
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.core.exit_codes import ExitCode
 from ldct_clipdn.core.words import counted
 
 if TYPE_CHECKING:
     from ldct_clipdn.data.survey import Group, Progress, Survey
 
 __all__ = ["add_parser", "run"]
-
-EXIT_UNFIT: Final = 1
-EXIT_NOTHING: Final = 3
 
 HEADINGS: Final = ("patient", "kernel", "thickness", "matrix", "normal", "low", "pairs")
 
@@ -83,9 +81,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_survey(survey)
     if not survey.groups:
-        return EXIT_NOTHING
+        return ExitCode.NOTHING
     unfit = any(one.fatal or args.strict for one in survey.problems)
-    return EXIT_UNFIT if unfit or not survey.count("normal") else 0
+    return ExitCode.FAILED if unfit or not survey.count("normal") else 0
 
 
 @contextmanager

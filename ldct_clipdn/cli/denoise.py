@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from ldct_clipdn.cli.listing import by_reason, print_unused, short_uid
 from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.core.exit_codes import ExitCode
 from ldct_clipdn.core.words import counted, printable
 from ldct_clipdn.errors import BackendError, ConfigError, WeightsError, WriteError
 
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
     from ldct_clipdn.batch.watch import Watched
 
 __all__ = ["add_parser", "run"]
-
-EXIT_DONE: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_NOTHING: Final = 3
-
-NAMES_SHOWN: Final = 3
-"""Names that are shown of files with one reason; the manifest has them all."""
 
 DESCRIPTION: Final = """Denoise every CT series in IN, a file or a folder, into a new derived series
 OUT/<series UID>/<image UID>.dcm, and every volume (NIfTI, NRRD, MHA) into OUT/<name>_denoised. IN
@@ -220,7 +214,7 @@ class _Pages:
             write_series_page(self._target, watched, identifiers=self._identifiers)
         except WriteError as error:
             print(f"ldct-clipdn denoise: {error}", file=sys.stderr)
-            self.exit_code = EXIT_FAILED
+            self.exit_code = ExitCode.FAILED
 
     def is_written(self, uid: str) -> bool:
         """Say whether the page of what an earlier run finished is there, or not wanted."""
@@ -270,17 +264,18 @@ def _show_plan(args: argparse.Namespace, options: RunOptions) -> int:
     content = plan.to_dict(args.source)
     print_json(content) if args.json else _print_plan(content)
     if any(one.outcome == "failed" for one in plan.unused):
-        return EXIT_FAILED
-    return EXIT_DONE if plan.slices else EXIT_NOTHING
+        return ExitCode.FAILED
+    return ExitCode.DONE if plan.slices else ExitCode.NOTHING
 
 
 def _print_plan(plan: Mapping[str, Any]) -> None:
     if plan["series"]:
         print(f"{'series':<14}{'number':>7}{'slices':>7}  {'to be':<10}description")
     for one in plan["series"]:
+        described = f"{one['description'] or '-'} ({one['kernel'] or 'no kernel named'})"
         print(
-            f"{_short(one['source_uid']):<14}{one['number']:>7}{one['slices']:>7}  {'denoised':<10}"
-            + printable(f"{one['description'] or '-'} ({one['kernel'] or 'no kernel named'})")
+            f"{short_uid(one['source_uid']):<14}{one['number']:>7}{one['slices']:>7}  "
+            f"{'denoised':<10}{printable(described)}"
         )
         _print_notes(one["notes"])
     for one in plan["volumes"]:
@@ -289,7 +284,7 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
         _print_notes(one["notes"])
     for outcome in ("failed", "skipped"):
         files = ((u["reason"], u["path"]) for u in plan["unused"] if u["outcome"] == outcome)
-        for line in _reasons(files):
+        for line in by_reason(files):
             print(f"{outcome:<8} {line}")
     if not plan["series"] and not plan["volumes"]:
         print("Nothing to denoise.")
@@ -345,30 +340,11 @@ def _print_summary(manifest: Manifest, target: Path) -> None:
     for one in tried:
         where = str(target / one.derived_uid) if one.derived_uid else "-"
         print(
-            f"{_short(one.source_uid):<14}{one.slices:>7}  {one.status:<10}"
+            f"{short_uid(one.source_uid):<14}{one.slices:>7}  {one.status:<10}"
             f"{one.seconds:>8.1f}  {where}"
         )
-    for outcome in ("failed", "skipped"):
-        files = ((one.reason, one.path) for one in manifest.inputs if one.outcome == outcome)
-        for line in _reasons(files):
-            print(f"{outcome:<8} {line}")
+    print_unused(manifest.inputs)
     if not any(one.derived_uid for one in tried):
         print("Nothing was denoised.")
     print(f"Weights: {manifest.weights['name']}. Details: {target / 'manifest.json'}")
     print("Research use only, not a medical device: read together with the original images.")
-
-
-def _short(uid: str) -> str:
-    """Keep the end of a UID, which is where UIDs of one study differ."""
-    return printable(uid if len(uid) <= 12 else f"..{uid[-10:]}")
-
-
-def _reasons(files: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Say once for each reason how many files it concerns, and name some."""
-    names: dict[str, list[str]] = defaultdict(list)
-    for reason, path in files:
-        names[reason].append(path)
-    for reason, paths in sorted(names.items()):
-        more = ", ..." if len(paths) > NAMES_SHOWN else ""
-        count = counted(len(paths), "file")
-        yield printable(f"{count}: {reason} ({', '.join(paths[:NAMES_SHOWN])}{more})")

@@ -8,9 +8,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from typing import Any, Final
 
 from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.core.exit_codes import ExitCode
 
 __all__ = ["add_parser", "run"]
 
@@ -18,7 +20,8 @@ PACKAGE: Final = "ldct_clipdn"
 
 FOR_DEVELOPERS: Final = "test"
 
-EXIT_MISSING: Final = 1
+PACKAGE_OF: Final = {"gdcm": "python-gdcm", "pylibjpeg": "pylibjpeg-openjpeg"}
+"""What to install for a decoder that is named otherwise."""
 
 DESCRIPTION = """Say which versions are installed, on which devices and back-ends a network can run,
 which DICOM compressions can be read, and which optional parts are there. Exits with 1 where
@@ -56,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(_report(findings)))
     missing = [name for name, found in findings["required"].items() if not found]
     broken = [name for name, codec in findings["codecs"].items() if not codec["decodes"]]
-    return EXIT_MISSING if missing or broken else 0
+    return ExitCode.FAILED if missing or broken else 0
 
 
 def _look() -> dict[str, Any]:
@@ -114,19 +117,26 @@ def _devices() -> list[dict[str, Any]]:
 
 
 def _codecs() -> dict[str, dict[str, Any]]:
-    """Ask pydicom which transfer syntaxes it can decode here, and with what."""
-    from pydicom.pixels import decoders
+    """Say of each compression that is read whether the one decoder that reads it is here."""
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import JPEGExtended12Bit
 
-    known = (one for name, one in vars(decoders).items() if name.endswith("Decoder"))
-    return {
-        one.UID.name: {
-            "uid": str(one.UID),
-            "decodes": one.is_available,
-            "plugins": list(one.available_plugins),
-            "missing": [] if one.is_available else list(one.missing_dependencies),
-        }
-        for one in known
+    from ldct_clipdn.io.codecs import DECODERS, ENCAPSULATED_UNCOMPRESSED
+
+    by_pydicom = {
+        syntax: _codec(syntax, plugin, plugin in get_decoder(syntax).available_plugins)
+        for syntax, plugin in DECODERS.items()
     }
+    own = {
+        ENCAPSULATED_UNCOMPRESSED: _codec(ENCAPSULATED_UNCOMPRESSED, PACKAGE, True),
+        JPEGExtended12Bit: _codec(JPEGExtended12Bit, "gdcm", find_spec("gdcm") is not None),
+    }
+    return {syntax.name: found for syntax, found in (own | by_pydicom).items()}
+
+
+def _codec(syntax: str, decoder: str, is_here: bool) -> dict[str, Any]:
+    missing = [] if is_here else [PACKAGE_OF.get(decoder, decoder)]
+    return {"uid": str(syntax), "decoder": decoder, "decodes": is_here, "missing": missing}
 
 
 def _report(findings: dict[str, Any]) -> Iterator[str]:
@@ -147,7 +157,7 @@ def _report(findings: dict[str, Any]) -> Iterator[str]:
     yield "DICOM compressions:"
     for name, codec in findings["codecs"].items():
         state = "ok" if codec["decodes"] else f"NOT readable: {'; '.join(codec['missing'])}"
-        yield f"  {name.split(' (Process')[0]}: {state}"
+        yield f"  {name.split(' (Process')[0]}, by {codec['decoder']}: {state}"
 
 
 def _versions(packages: dict[str, str | None]) -> str:

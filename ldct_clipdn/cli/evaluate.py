@@ -55,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--window",
         default="abdomen",
-        help="of the figure: abdomen, lung, bone, brain, or two HU such as -160,240",
+        help="of the figure: abdomen, lung, bone, brain, or two HU such as --window=-160,240",
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 import ldct_clipdn
+from ldct_clipdn.core.exit_codes import ExitCode
 from ldct_clipdn.errors import ConfigError, LdctError
 
 __all__ = ["main"]
@@ -27,10 +28,6 @@ COMMANDS = (
     "features",
 )
 """One module of this folder per command; each offers `add_parser(subparsers)` and `run(args)`."""
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,15 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             raise
         print(f"ldct-clipdn {args.command}: {error}", file=sys.stderr)
-        return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
+        return ExitCode.USAGE if isinstance(error, ConfigError) else ExitCode.FAILED
     except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+        return ExitCode.FAILED
     except KeyboardInterrupt:
         if args.debug:
             raise
         print(f"ldct-clipdn {args.command}: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return ExitCode.INTERRUPTED
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from ldct_clipdn.cli.listing import print_unused, short_uid
 from ldct_clipdn.cli.options import add_command, at_least, print_json
-from ldct_clipdn.errors import ConfigError
+from ldct_clipdn.core.words import printable
+
+if TYPE_CHECKING:
+    from ldct_clipdn.batch.simulate import Simulation
 
 __all__ = ["add_parser", "run"]
-
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_NOTHING: Final = 3
 
 DESCRIPTION: Final = """Simulate for every CT series in IN what a share of its dose would have
 given: noise of the series' own spectrum is added, the anatomy stays. Writes new series, marked as
@@ -33,7 +32,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("source", metavar="IN", type=Path, help="DICOM file or folder")
     parser.add_argument("target", metavar="OUT", type=Path, help="output folder, outside IN")
     parser.add_argument(
-        "--dose", type=float, required=True, metavar="D", help="share of the dose, above 0 to 1"
+        "--dose",
+        type=float,
+        required=True,
+        metavar="D",
+        help="share of the dose, above 0 and below 1",
     )
     parser.add_argument(
         "--kernel",
@@ -60,38 +63,38 @@ def run(args: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0 all series were simulated, 1 one failed, 2 wrong usage, 3 nothing to simulate.
+        0 all series were simulated, 1 a file or series failed, 3 nothing to simulate.
+
+    Raises
+    ------
+    ConfigError
+        When the run cannot begin.
     """
     from ldct_clipdn.batch.simulate import simulate_study
     from ldct_clipdn.io.simulated import SimulationRecipe
 
-    try:
-        recipe = SimulationRecipe(args.dose, args.kernel, _photons(args.photons), args.seed)
-        records = simulate_study(args.source, args.target, recipe)
-    except ConfigError as error:
-        if args.debug:
-            raise
-        print(f"ldct-clipdn simulate: {error}", file=sys.stderr)
-        return EXIT_USAGE
+    recipe = SimulationRecipe(args.dose, args.kernel, _photons(args.photons), args.seed)
+    simulation = simulate_study(args.source, args.target, recipe)
     if args.json:
-        print_json({"series": [one.to_dict() for one in records]})
-    for one in [] if args.json else records:
-        where = args.target / one.simulated_uid if one.simulated_uid else f"failed: {one.reason}"
-        slices = f"{one.slices:>5} slice{'s' if one.slices > 1 else ' '}"
-        print(f"..{one.source_uid[-10:]}  {slices}  {where}")
-    if not records:
-        print("There is no CT series to simulate.", file=sys.stderr)
-        return EXIT_NOTHING
-    return EXIT_FAILED if any(one.reason for one in records) else 0
+        print_json(simulation.to_dict())
+    else:
+        _print_summary(simulation, args.target)
+    return simulation.exit_code
+
+
+def _print_summary(simulation: Simulation, target: Path) -> None:
+    for one in simulation.series:
+        where = str(target / one.simulated_uid) if one.simulated_uid else f"failed: {one.reason}"
+        slices = f"{one.slices:>5} slice{' ' if one.slices == 1 else 's'}"
+        print(printable(f"{short_uid(one.source_uid)}  {slices}  {one.status:<10}{where}"))
+    print_unused(simulation.inputs)
+    if not simulation.series:
+        print("There is no CT series to simulate.")
 
 
 def _photons(words: str) -> str | float:
-    if words == "auto":
-        return words
+    """Read a number, or leave the word."""
     try:
-        photons = float(words)
+        return float(words)
     except ValueError:
-        photons = 0.0
-    if not photons > 0:
-        raise ConfigError(f"--photons {words} is no positive number", remedy="Give auto, or 1e5")
-    return photons
+        return words

@@ -15,6 +15,8 @@ from builders import make_series
 from matplotlib.image import imread
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from ldct_clipdn.cli.main import build_parser
+
 RULERS = ["paper", "full", "2000 HU", "abdomen", "benchmark"]
 GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 
@@ -173,6 +175,14 @@ def test_figure_shows_the_slice_that_was_asked_for(
         assert (window.low, window.high) == limits
         np.testing.assert_allclose(reference, np.load(paths["reference"])[index])
         np.testing.assert_allclose(images["input"], np.load(paths["input"])[index], rtol=1e-6)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "denoise"])
+def test_the_example_in_the_help_can_be_given(cli: Callable, command: str) -> None:
+    help_text = " ".join(cli(command, "--help").out.split())
+    (example,) = re.findall(r"such as (\S*-160,240)|as (--window=\S+);", help_text)
+    args = build_parser().parse_args([command, "a", "b", "".join(example)])
+    assert args.window in ("-160,240", (-160, 240))
 
 
 @pytest.mark.parametrize(
