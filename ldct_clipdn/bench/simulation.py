@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import torch
 
+from ldct_clipdn.ct.kernel import PROBED_HU, noise_regions
 from ldct_clipdn.ct.noise_meter import smooth
+from ldct_clipdn.ct.nps import SpectrumMeter, cut_rois
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Plane = NDArray[np.float32]
     Volume = NDArray[np.float32]
 
-__all__ = ["Agreement", "compare_noise"]
+__all__ = ["Agreement", "Place", "Spread", "compare_noise", "compare_own_noise"]
 
 TILE: Final = 32
 TISSUES: Final = {
@@ -30,6 +33,45 @@ CLIPPED_HU: Final = -1020.0
 RADIUS_PX: Final = 100
 """Centre and edge of the field meet here."""
 
+NEAR: Final = 0.2
+"""A ratio that is off by no more is called near."""
+
+
+class Place(NamedTuple):
+    """Tiles of one tissue, slice or part of the field.
+
+    Parameters
+    ----------
+    tiles
+        How many.
+    ratio
+        Median of the ratio of standard deviations.
+    within
+        Share of tiles whose ratio is within 20 % of 1.
+    """
+
+    tiles: int
+    ratio: float
+    within: float
+
+
+class Spread(NamedTuple):
+    """How unevenly simulated noise follows that of slices.
+
+    Parameters
+    ----------
+    slices
+        Standard deviation over slices of the logarithm of simulated over own noise.
+    regions
+        Mean over slices of the same over a slice's uniform regions; chance is in it.
+    uniform
+        How many regions.
+    """
+
+    slices: float
+    regions: float
+    uniform: int
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -37,27 +79,31 @@ class Agreement:
 
     Parameters
     ----------
-    ratio
-        Median over tiles of the ratio of standard deviations.
-    within
-        Share of tiles whose ratio is within 20 % of 1.
-    tiles
-        Tiles without clipped pixels.
+    overall
+        All tiles without clipped pixels.
     by_place
-        Median ratio by tissue, slice, centre and edge.
+        The same by tissue, slice (from 0), centre and edge.
     spectrum
         Distance of the variance-normalised radial spectra, sum f |sim - real| / sum f real.
     lag_simulated, lag_real
         Autocorrelation at one pixel, in x and y.
     """
 
-    ratio: float
-    within: float
-    tiles: int
-    by_place: dict[str, float]
+    overall: Place
+    by_place: dict[str, Place]
     spectrum: float
     lag_simulated: tuple[float, float]
     lag_real: tuple[float, float]
+
+    @property
+    def ratio(self) -> float:
+        """Give the median ratio of all tiles."""
+        return self.overall.ratio
+
+    @property
+    def within(self) -> float:
+        """Give the share of all tiles whose ratio is within 20 % of 1."""
+        return self.overall.within
 
 
 def compare_noise(full: Volume, real: Volume, simulated: Volume) -> Agreement:
@@ -97,16 +143,54 @@ def compare_noise(full: Volume, real: Volume, simulated: Volume) -> Agreement:
                 if tissue == "soft":
                     soft.append((r[cut], s[cut]))
     real_tiles, simulated_tiles = (np.stack(one) for one in zip(*soft, strict=True))
-    found = np.array(ratios)
     return Agreement(
-        ratio=float(np.median(found)),
-        within=float(np.mean(np.abs(found - 1) <= 0.2)),
-        tiles=len(found),
-        by_place={name: float(np.median(one)) for name, one in sorted(places.items())},
+        overall=_place(ratios),
+        by_place={name: _place(one) for name, one in sorted(places.items())},
         spectrum=_distance(_radial(simulated_tiles), _radial(real_tiles)),
         lag_simulated=_lags(simulated_tiles),
         lag_real=_lags(real_tiles),
     )
+
+
+def compare_own_noise(full: Volume, simulated: Volume) -> Spread:
+    """Say how evenly noise simulated at full dose follows the noise that slices came with.
+
+    Parameters
+    ----------
+    full
+        [Z, H, W] in HU.
+    simulated
+        Noise alone, of the same slices, in HU; a factor common to all does not count.
+
+    Returns
+    -------
+    Spread
+        Over uniform soft tissue; slices with fewer than two regions are left out.
+    """
+    ratios = []
+    for plane, noise in zip(full, simulated, strict=True):
+        corners = noise_regions(plane, PROBED_HU)
+        if len(corners) > 1:
+            ratios.append(
+                [np.log(_noise_hu(noise, one) / _noise_hu(plane, one)) for one in corners]
+            )
+    return Spread(
+        float(np.std([np.median(one) for one in ratios])),
+        float(np.mean([np.std(one) for one in ratios])),
+        sum(map(len, ratios)),
+    )
+
+
+def _noise_hu(plane: Plane, corner: tuple[int, int]) -> float:
+    meter = SpectrumMeter((1.0, 1.0))
+    meter.add(cut_rois(plane, [corner]))
+    return meter.spectrum().noise_hu
+
+
+def _place(ratios: list[float]) -> Place:
+    found = np.array(ratios)
+    near = np.abs(found - 1) <= NEAR
+    return Place(len(found), float(np.median(found)), float(near.mean()))
 
 
 def _tissue(hu: float) -> str | None:
