@@ -20,7 +20,7 @@ from ldct_clipdn.core.weights import ENCODER_VARIABLE
 from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.data.mayo import CTSlice, find_slices, split_by_patient
 from ldct_clipdn.data.slices import read_frames
-from ldct_clipdn.errors import LdctError
+from ldct_clipdn.errors import ConfigError, LdctError
 from ldct_clipdn.io.dicom_new import write_new
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +29,9 @@ CONFIG = ROOT / "bundles" / "ldct_clip_denoising" / "configs" / "train.json"
 SIGMA = 5
 NOISE_HU = SIGMA / 255 * HURange().width
 """The paper's training noise on CT."""
+
+MARK = ".made-by-quickstart"
+"""In the output folder: a second start may remove it."""
 
 TEST_SLICES = 2
 TRAINING_PHANTOMS = 3
@@ -45,10 +48,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data_dir", nargs="?", type=Path, help="normal-dose CT, in any layout")
     parser.add_argument("--iterations", type=int, default=300, help="of training; default 300")
-    parser.add_argument("--out", type=Path, default=ROOT / "quickstart-out", help="is made anew")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "quickstart-out",
+        help="new or empty, or of an earlier quick start, and then made anew",
+    )
     args = parser.parse_args()
-    shutil.rmtree(args.out, ignore_errors=True)
     try:
+        make_anew(args.out, args.data_dir)
         data = args.data_dir or write_phantoms(args.out)
         if args.data_dir:
             write_held_out_slices(args.data_dir, args.out)
@@ -61,6 +69,42 @@ def main() -> int:
         print(f"quickstart: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def make_anew(out: Path, data: Path | None) -> None:
+    """Make the output folder; what is removed for it is an earlier quick start's.
+
+    Parameters
+    ----------
+    out
+        Where everything goes.
+    data
+        What is read; None for nothing.
+
+    Raises
+    ------
+    ConfigError
+        When the folder holds anything else, or one of the two lies in the other.
+    """
+    out = out.resolve()
+    if data is not None:
+        data = data.resolve()
+        if data == out or data in out.parents or out in data.parents:
+            raise ConfigError(
+                f"the output would lie in the data, or the data ({data}) in the output",
+                path=out,
+                remedy="Name another folder as --out",
+            )
+    if (out / MARK).is_file():
+        shutil.rmtree(out)
+    elif out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ConfigError(
+            "this was not made by a quick start, and is never removed",
+            path=out,
+            remedy="Name another folder as --out, or remove it yourself",
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARK).touch()
 
 
 def write_phantoms(out: Path) -> Path:
