@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ldct_clipdn.errors import ConfigError, DataError
+from ldct_clipdn.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -375,12 +375,8 @@ def _encode_gamma(linear: Tensor) -> Tensor:
 
 
 def _read_variable(path: Path, name: str) -> NDArray[Any]:
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise ConfigError(
-            "reading MATLAB files needs SciPy", remedy="pip install 'ldct_clipdn[bench]'"
-        ) from error
+    from scipy.io import loadmat
+
     try:
         content = loadmat(path)
     except (OSError, ValueError, NotImplementedError) as error:
