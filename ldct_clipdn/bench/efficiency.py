@@ -15,12 +15,18 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from ldct_clipdn.bench.peers import build_peer, count_parameters
+from ldct_clipdn.bench.peers import TITLES, build_peer, count_parameters
 from ldct_clipdn.bench.published import SOURCE, published_efficiency
 from ldct_clipdn.bench.results import markdown_table
 from ldct_clipdn.core.denoiser import build_denoiser
 
-__all__ = ["Efficiency", "efficiency_table", "known_networks", "measure_efficiency"]
+__all__ = [
+    "Efficiency",
+    "beside_the_paper",
+    "efficiency_table",
+    "known_networks",
+    "measure_efficiency",
+]
 
 SIDE: Final = 512
 WARM_UP: Final = 3
@@ -28,6 +34,17 @@ REPEATS: Final = 10
 
 ALLOCATION: Final = "[memory]"
 """What PyTorch's profiler calls an allocation (bytes above 0) or a release (below 0)."""
+
+_MEASURED: Final = {
+    "network": "s",
+    "parameters_m": ".2f",
+    "gmac": ".2f",
+    "seconds": ".4f",
+    "cpu_seconds": ".4f",
+    "peak_gb": ".2f",
+}
+_PRINTED: Final = {"paper_parameters_m": "g", "paper_gmac": "g", "paper_seconds": "g"}
+"""Columns, and the form of their numbers in Markdown."""
 
 _HEADER: Final = (
     "network", "parameters (M)", "multiply-adds (G)", "seconds", "CPU seconds", "peak memory (GB)",
@@ -74,14 +91,17 @@ def known_networks() -> dict[str, nn.Module]:
         In evaluation mode, by name.
     """
     encoders = ("RN50x4", "RN50x16", "ViT-B-16", "MoCo-v3-RN50", "ImageNet-RN50v2")
-    ours = {"CLIPDenoising": "RN50", **{f"CLIPDenoising, {one}": one for one in encoders}}
-    networks: dict[str, nn.Module] = {
-        "DnCNN": build_peer("dncnn"),
-        "Restormer": build_peer("restormer"),
+    ours: dict[str, dict[str, Any]] = {
+        "CLIPDenoising": {},
+        "CLIPDenoising, C = 32 (the default weights' layout)": {"width": 32},
+        **{f"CLIPDenoising, {one}": {"encoder": one} for one in encoders},
+        "CLIPDenoising, with F5": {"use_f5": True},
+        "CLIPDenoising, Restormer decoder": {"decoder": "restormer"},
     }
-    for name, encoder in ours.items():
+    networks: dict[str, nn.Module] = {TITLES[peer]: build_peer(peer) for peer in TITLES}
+    for name, settings in ours.items():
         # `scratch` says that the weights need not be anyone's: only the cost is measured
-        networks[name] = build_denoiser(in_channels=3, encoder=encoder, encoder_training="scratch")
+        networks[name] = build_denoiser(in_channels=3, encoder_training="scratch", **settings)
     return {name: network.eval() for name, network in networks.items()}
 
 
@@ -145,36 +165,20 @@ def efficiency_table(
     Returns
     -------
     str
-        The table, then where it was measured and what the paper's columns are.
+        The table, with what is only printed at its end; then where it was measured and what the
+        paper's columns are.
     """
-    printed = published_efficiency()
-    lines: list[tuple[str, ...]] = [_HEADER]
-    for row in rows:
-        beside = printed.get(row.network)
-        lines.append(
-            (
-                row.network,
-                f"{row.parameters_m:.2f}",
-                f"{row.gmac:.2f}",
-                f"{row.seconds:.4f}",
-                f"{row.cpu_seconds:.4f}",
-                f"{row.peak_gb:.2f}",
-                *(("", "", "") if beside is None else (
-                    f"{beside.parameters_m:g}", f"{beside.gmac:g}", f"{beside.seconds:g}"
-                )),
-            )
-        )  # fmt: skip
-    table = markdown_table(lines)
+    table = markdown_table([_HEADER, *(_cells(line) for line in beside_the_paper(rows))])
     return (
         f"# Efficiency (Table 6), one image of 3 x {side} x {side}\n\n{table}\n\n"
         f"Measured on: {device}, torch {torch.__version__}; median of {repeats} runs after "
-        f"{WARM_UP}.\n\n[paper]: {SOURCE}; "
-        "on a device it does not name.\n"
+        f"{WARM_UP}; random weights.\n\n[paper]: {SOURCE}; one image of 3 x {SIDE} x {SIDE} on "
+        "a device it does not name. HAT's printed figures are DnCNN's.\n"
     )
 
 
-def to_json(rows: Sequence[Efficiency]) -> list[Mapping[str, Any]]:
-    """Give the rows for machines.
+def beside_the_paper(rows: Sequence[Efficiency]) -> list[dict[str, str | float]]:
+    """Put the measured costs and the printed ones into one table.
 
     Parameters
     ----------
@@ -184,9 +188,26 @@ def to_json(rows: Sequence[Efficiency]) -> list[Mapping[str, Any]]:
     Returns
     -------
     list of dict
-        One per network.
+        One per network that was measured, then per printed one that was not; the same columns in
+        each, empty where there is nothing.
     """
-    return [asdict(row) for row in rows]
+    printed = published_efficiency()
+    measured = {row.network: asdict(row) for row in rows}
+    return [
+        {
+            **dict.fromkeys(_MEASURED, ""),
+            **measured.get(name, {"network": name}),
+            **dict.fromkeys(_PRINTED, ""),
+            **({f"paper_{what}": value for what, value in beside.items()}),
+        }
+        for name in dict.fromkeys((*measured, *printed))
+        for beside in [printed[name]._asdict() if name in printed else {}]
+    ]
+
+
+def _cells(line: Mapping[str, str | float]) -> list[str]:
+    forms = {**_MEASURED, **_PRINTED}
+    return [value if isinstance(value, str) else f"{value:{forms[k]}}" for k, value in line.items()]
 
 
 def _seconds(network: nn.Module, image: torch.Tensor) -> tuple[float, float]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from natural_images import save_pairs
+from safetensors import safe_open
 from skimage.metrics import peak_signal_noise_ratio
 
+import ldct_clipdn
 from ldct_clipdn.bench.efficiency import known_networks, measure_efficiency
 from ldct_clipdn.bench.experiment import RunSettings, pair_set
 from ldct_clipdn.bench.methods import make_method
@@ -18,6 +22,7 @@ from ldct_clipdn.cli.main import main
 from ldct_clipdn.core.denoiser import build_denoiser
 from ldct_clipdn.data.natural import read_rgb
 
+ASSETS = Path(ldct_clipdn.__file__).parent / "assets"
 CPU = torch.device("cpu")
 
 
@@ -128,6 +133,20 @@ def test_efficiency_from_the_command_line(tmp_path, capsys, monkeypatch):
     text = (tmp_path / "new/t.md").read_text()
     assert "3 x 32 x 32" in text
     assert f"torch {torch.__version__}; median of 2 runs" in text
+    assert "| HAT |  |  |  |  |  | 0.67 | 176.1 | 0.034 |" in text
+    rows = list(csv.DictReader((tmp_path / "new/t.csv").read_text().splitlines()))
+    assert [row["network"] for row in rows] == [
+        "DnCNN", "Restormer", "MaskedDenoising", "HAT", "DIL", "CLIPDenoising"
+    ]  # fmt: skip
+    assert (rows[0]["paper_gmac"], rows[1]["gmac"], rows[4]["paper_gmac"]) == (
+        "176.1",
+        "",
+        "4360.0",
+    )
+    assert float(rows[0]["seconds"]) > 0
+    record = json.loads((tmp_path / "new/t.json").read_text())
+    assert (record["side"], record["repeats"], record["networks"][0]["network"]) == (32, 2, "DnCNN")
+    assert {"torch", "ldct_clipdn"} <= set(record["versions"])
     assert main(["benchmark", "efficiency", "--side", "32", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["networks"][0]["network"] == "DnCNN"
     (tmp_path / "file").touch()
@@ -141,5 +160,15 @@ def test_efficiency_from_the_command_line(tmp_path, capsys, monkeypatch):
 def test_every_network_of_the_package_is_there():
     with torch.device("meta"):
         networks = known_networks()
-    assert {"DnCNN", "Restormer", "CLIPDenoising", "CLIPDenoising, ViT-B-16"} <= set(networks)
-    assert not any(network.training for network in networks.values())
+    assert {"DnCNN", "Restormer", "RED-CNN", "CLIPDenoising"} <= set(networks)
+    variants = {name: networks[f"CLIPDenoising, {name}"].config
+                for name in ("with F5", "Restormer decoder")}  # fmt: skip
+    assert variants["with F5"].use_f5
+    assert variants["Restormer decoder"].decoder == "restormer"
+    (small,) = (one for name, one in networks.items() if "default weights" in name)
+    with safe_open(ASSETS / "scratch-w32.safetensors", "pt") as file:
+        shipped = json.loads(file.metadata()["ldct_clipdn"])["config"]
+    assert all(
+        shipped[setting] == getattr(small.config, setting)
+        for setting in ("encoder", "width", "use_f5", "use_image", "decoder")
+    )

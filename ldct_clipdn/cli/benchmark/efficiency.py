@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.cli.benchmark.pictures import progress_bar
 from ldct_clipdn.cli.options import add_command, at_least, print_json
+
+if TYPE_CHECKING:
+    from ldct_clipdn.bench.efficiency import Efficiency
 
 __all__ = ["add_parser", "run"]
 
 DESCRIPTION: Final = """Table 6 of the paper: parameters, multiply-adds, time and peak memory for
 one image of 3 x 512 x 512 on this device, for every network of this package at its published size,
-with the printed figures beside. No weights are needed."""
+with the printed figures beside. No weights are needed: they are random."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,7 +39,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--repeats", type=at_least(1), default=10, metavar="N", help="runs whose median is taken"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table (Markdown) too")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write the table too: FILE as .md, as .csv, and with how it was measured as .json",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,10 +69,9 @@ def run(args: argparse.Namespace) -> int:
         efficiency_table,
         known_networks,
         measure_efficiency,
-        to_json,
     )
     from ldct_clipdn.bench.experiment import device_name
-    from ldct_clipdn.bench.results import make_folder, versions, write_text
+    from ldct_clipdn.bench.results import make_folder, versions
     from ldct_clipdn.errors import ConfigError
     from ldct_clipdn.inference.engine import pick_device
 
@@ -81,11 +91,23 @@ def run(args: argparse.Namespace) -> int:
             progress(done - 1, len(chosen), name)
             rows.append(measure_efficiency(name, networks.pop(name), device, **size))
     table = efficiency_table(rows, device_name(device), **size)
+    about = {"device": device_name(device), "versions": versions(), "seed": 0, **size}
+    record = {**about, "networks": [asdict(row) for row in rows]}
     if args.out is not None:
-        write_text(args.out, table)
+        _write(args.out, table, rows, record)
     if args.json:
-        about = {"device": device_name(device), "versions": versions(), **size}
-        print_json({**about, "networks": to_json(rows)})
+        print_json(record)
     else:
         print(table)
     return 0
+
+
+def _write(
+    path: Path, table: str, rows: Sequence[Efficiency], record: Mapping[str, object]
+) -> None:
+    from ldct_clipdn.bench.efficiency import beside_the_paper
+    from ldct_clipdn.bench.results import write_rows, write_text
+
+    write_text(path.with_suffix(".md"), table)
+    write_rows(path.with_suffix(".csv"), beside_the_paper(rows))
+    write_text(path.with_suffix(".json"), json.dumps(record, indent=2) + "\n")
