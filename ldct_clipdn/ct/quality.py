@@ -28,6 +28,7 @@ from ldct_clipdn.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Mask = NDArray[np.bool_]
     Plane = NDArray[np.float32]
     Slices = NDArray[np.floating | np.integer] | Iterable[NDArray[np.floating | np.integer]]
 
@@ -161,7 +162,7 @@ class QualityMeter:
         before, after
             [H, W] in HU; padding as air in both. What is no number before is taken as air.
         reference
-            The same slice at normal dose, or None.
+            The same slice at normal dose, or None; where it is no number, nothing is compared.
         limited
             Pixels whose change was limited.
 
@@ -187,7 +188,7 @@ class QualityMeter:
             self._measure(old, new, change)
         self._slices += 1
         if reference is not None:
-            self._score(old, new, np.asarray(reference, dtype=np.float32))
+            self._score(old, new, np.asarray(reference, dtype=np.float32), outside)
 
     def finish(self, expected: Expected | None = None) -> QualityRecord:
         """Put the measurements together.
@@ -274,7 +275,13 @@ class QualityMeter:
         if structure is not None:
             self._structure.append(structure)
 
-    def _score(self, old: Plane, new: Plane, reference: Plane) -> None:
+    def _score(self, old: Plane, new: Plane, reference: Plane, outside: Mask) -> None:
+        """Compare with the reference; where one of them holds no number, all three are air."""
+        self._check(old, reference)
+        outside = outside | ~np.isfinite(reference)
+        if outside.any():
+            air = np.float32(AIR_HU)
+            old, new, reference = (np.where(outside, air, one) for one in (old, new, reference))
         for ruler in RULERS:
             for scores, one in zip(self._scores[ruler.name], (old, new), strict=True):
                 scores.append(ruler.score(one, reference))

@@ -264,6 +264,17 @@ def test_scores_with_a_reference(clean: np.ndarray, noisy: np.ndarray) -> None:
     assert assess_quality(clean, clean, MM).scores is None
 
 
+def test_what_is_no_number_is_not_compared(clean: np.ndarray, noisy: np.ndarray) -> None:
+    """Whichever of the three holds it: a perfect result stays perfect."""
+    before, reference = noisy[:1].copy(), clean[:1].copy()
+    before[0, 160, 160], reference[0, 150, 150], reference[0, 5, 5] = np.nan, np.nan, np.inf
+    scores = assess_quality(before, clean[:1], MM, reference).scores
+    assert {name: one["after"]["rmse"] for name, one in scores.items()} == dict.fromkeys(scores, 0)
+    unknown = ~(np.isfinite(before) & np.isfinite(reference))
+    filled = [np.where(unknown, -1024, one) for one in (before, clean[:1], reference)]
+    assert scores == assess_quality(filled[0], filled[1], MM, filled[2]).scores
+
+
 def test_slices_may_come_one_by_one(noisy: np.ndarray) -> None:
     after = noisy * np.float32(0.9)
 
@@ -315,6 +326,7 @@ def test_records_fit_their_schema(
         (np.zeros((2, 30, 30)), np.zeros((3, 30, 30)), None),
         (np.zeros((2, 30, 30)), np.zeros((2, 30, 31)), None),
         (np.zeros((2, 30, 30)), np.zeros((2, 30, 30)), np.zeros((1, 30, 30))),
+        (np.zeros((2, 30, 30)), np.zeros((2, 30, 30)), np.zeros((2, 30, 31))),
         (np.zeros((0, 30, 30)), np.zeros((0, 30, 30)), None),
         (np.zeros((1, 1, 30, 30)), np.zeros((1, 1, 30, 30)), None),
     ],
