@@ -10,6 +10,7 @@ import numpy as np
 
 from ldct_clipdn.ct.hu import HURange, blend_weight, checked_hu
 from ldct_clipdn.ct.residual import limit_change
+from ldct_clipdn.ct.strength import parse_strength
 from ldct_clipdn.errors import BackendError, ConfigError
 from ldct_clipdn.inference.engine import open_engine
 
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
     from ldct_clipdn.inference.backends import Backend
 
-__all__ = ["check_strength", "denoise_hu", "denoise_slices"]
+__all__ = ["denoise_hu", "denoise_slices"]
 
 
 def denoise_hu(
     hu: NDArray[np.floating | np.integer],
     weights: str | Path = "default",
     *,
-    strength: float = 1.0,
+    strength: float | str = 1.0,
     device: str = "auto",
     backend: str = "auto",
 ) -> NDArray[np.float32]:
@@ -58,15 +59,18 @@ def denoise_hu(
     BackendError
         When the device is not there or the network's answer is not finite.
     """
-    check_strength(strength)
+    share = parse_strength(strength)
+    if share is None:
+        raise ConfigError(
+            "the strength auto is chosen for a whole series",
+            remedy="Give a number or a name here, or denoise files by denoise_study",
+        )
     slices = checked_hu(hu)
-    if strength == 0:
+    if share == 0:
         return slices.copy()
     engine = _engine(str(weights), device, backend)
     volume = slices if slices.ndim == 3 else slices[None]
-    result = np.concatenate(
-        [denoise_slices(one[None], engine, strength=strength) for one in volume]
-    )
+    result = np.concatenate([denoise_slices(one[None], engine, strength=share) for one in volume])
     limited = [limit_change(old, new)[0] for old, new in zip(volume, result, strict=True)]
     return np.stack(limited).reshape(slices.shape)
 
@@ -116,24 +120,19 @@ def denoise_slices(
     return (hu + weight * change).astype(np.float32)
 
 
-def check_strength(strength: float) -> None:
-    """Refuse a strength outside 0 to 1.
-
-    Parameters
-    ----------
-    strength
-        Share of the network's change.
-
-    Raises
-    ------
-    ConfigError
-        When it is outside, or no number.
-    """
-    if not 0 <= strength <= 1:
-        raise ConfigError(f"the strength {strength} is not in 0 to 1", remedy="Give 0 to 1")
+def _as_it_is_now(weights: str | Path, backend: str) -> tuple[str, tuple[int, int] | None]:
+    """Name the file, and when it was written and how long it is: it may be another one by now."""
+    if backend == "identity":
+        return str(weights), None
+    path = find_weights(weights).absolute()
+    try:
+        status = path.stat()
+    except OSError:  # opening it will say what is wrong
+        return str(path), None
+    return str(path), (status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=1)
-def _engine(weights: str, device: str, backend: str) -> Backend:
+def _engine(weights: str, _written: tuple[int, int] | None, device: str, backend: str) -> Backend:
     """Keep the last engine, so that slice after slice does not open it anew."""
     return open_engine(weights, device=device, backend=backend)

@@ -180,8 +180,15 @@ def test_what_is_no_image_is_refused(hu: np.ndarray, reason: str) -> None:
         denoise_hu(hu, backend="identity")
 
 
-@pytest.mark.parametrize("strength", [-0.01, 1.01, float("nan")])
-def test_strength_outside_0_to_1_is_refused(strength: float) -> None:
+def test_strength_by_name(weights: Path) -> None:
+    hu = np.random.default_rng(0).normal(0, 50, (9, 11)).astype(np.float32)
+    np.testing.assert_array_equal(
+        denoise_hu(hu, weights, strength="medium"), denoise_hu(hu, weights, strength=0.7)
+    )
+
+
+@pytest.mark.parametrize("strength", [-0.01, 1.01, float("nan"), "auto", "strong"])
+def test_strength_outside_0_to_1_is_refused(strength: float | str) -> None:
     with pytest.raises(ConfigError, match="strength"):
         denoise_hu(np.zeros((4, 4)), backend="identity", strength=strength)
 
