@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ldct_clipdn.core.weight_store import find_weights
 from ldct_clipdn.ct.hu import HURange, blend_weight, checked_hu
 from ldct_clipdn.ct.residual import limit_change
 from ldct_clipdn.ct.strength import parse_strength
@@ -39,7 +40,8 @@ def denoise_hu(
     weights
         As for `load_denoiser`.
     strength
-        Share of the network's change that is applied, 0 to 1; 0 needs no weights.
+        Share of the network's change that is applied: 0 to 1, `low`, `medium` or `high`; 0 needs
+        no weights.
     device
         `auto`, `cpu`, `cuda` or `cuda:N`.
     backend
@@ -68,7 +70,7 @@ def denoise_hu(
     slices = checked_hu(hu)
     if share == 0:
         return slices.copy()
-    engine = _engine(str(weights), device, backend)
+    engine = _engine(*_as_it_is_now(weights, backend), device, backend)
     volume = slices if slices.ndim == 3 else slices[None]
     result = np.concatenate([denoise_slices(one[None], engine, strength=share) for one in volume])
     limited = [limit_change(old, new)[0] for old, new in zip(volume, result, strict=True)]
