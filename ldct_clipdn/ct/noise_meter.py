@@ -133,7 +133,7 @@ def mode_in_tissue(noise: NDArray[np.floating], hu: NDArray[np.floating]) -> flo
 def soft_tissue(
     image: Tensor, *, limits: tuple[float, float] = TISSUE_HU, erosion: int = EROSION
 ) -> Tensor:
-    """Find soft tissue by its smoothed value.
+    """Find soft tissue by its smoothed value, as the meter wants it; `ct.tissue` has the masks.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def soft_tissue(
 
 
 def smooth(image: Tensor, sigma: float) -> Tensor:
-    """Smooth by a Gaussian; the border is repeated.
+    """Smooth by a Gaussian, cut off at four times its deviation; the border is repeated.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def smooth(image: Tensor, sigma: float) -> Tensor:
 
 
 def local_sd(image: Tensor) -> Tensor:
-    """Give the standard deviation in the window around each pixel.
+    """Give the sample standard deviation in the meter's window around each pixel.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import ndimage
 
-from ldct_clipdn.ct.tissue import local_sd
+from ldct_clipdn.ct.tissue import window_sd
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,8 +138,8 @@ def find_uniform_rois(
     list of tuple
         First row and first column of each region.
     """
-    noise = local_sd(hu, roi_px)
-    structure = local_sd(smoothed, roi_px)
+    noise = window_sd(hu, roi_px)
+    structure = window_sd(smoothed, roi_px)
     free = ndimage.minimum_filter(mask, roi_px, mode="constant")
     rows, columns = np.nonzero(free & (structure < STRUCTURE_SHARE * noise))
     order = np.argsort(structure[rows, columns], kind="stable")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import ndimage
 
-from ldct_clipdn.ct.tissue import SKIN_HU, local_sd, shrink
+from ldct_clipdn.ct.tissue import SKIN_HU, shrink, window_sd
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,7 +70,7 @@ def limit_change(
     change = after - before
     if not change.any():
         return after, np.zeros(after.shape, dtype=np.bool_)
-    largest = times * np.maximum(local_sd(before, WINDOW_PX), LEAST_NOISE_HU)
+    largest = times * np.maximum(window_sd(before, WINDOW_PX), LEAST_NOISE_HU)
     where = np.abs(change) > largest
     held = before + np.copysign(largest, change)
     return np.where(where, held, after).astype(np.float32), where

@@ -2,6 +2,11 @@
 
 Masks drawn on noisy pixels select on the noise: a perfect result then seems biased by up to 28 HU.
 So all masks come from the smoothed slice and keep away from borders (DICOM.md D.3).
+
+This is what quality, residual and spectra are measured by. The noise meter, and the dose simulation
+with it, has definitions of its own (`noise_meter.smooth`, `local_sd`, `soft_tissue`: torch, less
+smoothing, a wider margin, sample deviation), with which its readings were checked; a test relates
+the two.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Plane = NDArray[np.float32]
 
-__all__ = ["TISSUES", "Tissue", "body_mask", "local_sd", "shrink", "smooth", "tissue_mask"]
+__all__ = ["TISSUES", "Tissue", "body_mask", "shrink", "smooth", "tissue_mask", "window_sd"]
 
 SMOOTHING_PX: Final = 3.0
 """Standard deviation of the Gaussian that is applied before thresholding, in pixels."""
@@ -48,11 +53,11 @@ TISSUES: Final = {
     "soft": Tissue(-20, 150),
     "bone": Tissue(250, 3000, margin_px=5),
 }
-"""The tissues whose HU are watched; margins by DICOM.md D.3, soft tissue as the noise meter's."""
+"""The tissues whose HU are watched; limits and margins by DICOM.md D.3."""
 
 
 def smooth(hu: Plane) -> Plane:
-    """Smooth a slice for thresholding.
+    """Smooth a slice for thresholding: a Gaussian of 3 pixels, cut off at three times that.
 
     Parameters
     ----------
@@ -106,8 +111,8 @@ def shrink(mask: Mask, pixels: int) -> Mask:
     return smaller
 
 
-def local_sd(hu: Plane, size: int) -> NDArray[np.float64]:
-    """Give the standard deviation in a square window around every pixel.
+def window_sd(hu: Plane, size: int) -> NDArray[np.float64]:
+    """Give the population standard deviation in a square window around every pixel.
 
     Parameters
     ----------

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from coloured import B30F, coloured_noise
 
+from ldct_clipdn.ct import noise_meter
 from ldct_clipdn.ct.phantom import abdomen_phantom
-from ldct_clipdn.ct.tissue import TISSUES, Tissue, body_mask, local_sd, shrink, smooth, tissue_mask
+from ldct_clipdn.ct.tissue import TISSUES, Tissue, body_mask, shrink, smooth, tissue_mask, window_sd
 
 
 def test_noisy_masks_lie_and_smoothed_masks_do_not() -> None:
@@ -58,4 +60,21 @@ def test_local_sd_is_exact_far_from_zero() -> None:
     rng = np.random.default_rng(1)
     hu = (rng.normal(0, 0.5, (50, 50)) - 1024).astype(np.float32)
     expected = hu[20:31, 20:31].astype(np.float64).std()
-    assert local_sd(hu, 11)[25, 25] == pytest.approx(expected, rel=1e-6)
+    assert window_sd(hu, 11)[25, 25] == pytest.approx(expected, rel=1e-6)
+
+
+def test_how_these_definitions_relate_to_the_noise_meters() -> None:
+    """Two of each on purpose: what they give in the middle of a noisy slice, side by side."""
+    hu = (abdomen_phantom(1, 384, 2)[0] + coloured_noise(B30F, 384, 25.0, 5)).astype(np.float32)
+    image, inside = torch.from_numpy(hu), (slice(20, -20),) * 2
+    # the same Gaussian, cut off at three and at four standard deviations
+    assert np.abs(smooth(hu) - noise_meter.smooth(image, 3.0).numpy())[inside].max() < 5
+    # population and sample deviation of 11 x 11
+    ratio = noise_meter.local_sd(image).numpy()[inside] / window_sd(hu, noise_meter.WINDOW)[inside]
+    np.testing.assert_allclose(ratio, np.sqrt(121 / 120), rtol=1e-4)
+    # the meter keeps six pixels away from other tissue, the masks three
+    meters = noise_meter.soft_tissue(image).numpy()
+    ours = tissue_mask(smooth(hu), TISSUES["soft"])
+    assert TISSUES["soft"][:2] == noise_meter.TISSUE_HU
+    assert 2000 < meters.sum() < ours.sum()
+    assert ours[meters].mean() > 0.98
