@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from ldct_clipdn.bench.peers import Peer, load_peer
-from ldct_clipdn.bench.results import write_text
+from ldct_clipdn.bench.results import write_rows
 from ldct_clipdn.core.benchmark import Picture
 from ldct_clipdn.core.config import DenoiserConfig
 from ldct_clipdn.core.encoder import ENCODERS
 from ldct_clipdn.core.encoders import make_encoder
 from ldct_clipdn.core.noise import PEAK, Noise, add_noise
 from ldct_clipdn.core.similarity import MEASURES
+from ldct_clipdn.core.weight_files import file_sha256
 from ldct_clipdn.core.weights import read_encoder_weights
 from ldct_clipdn.errors import ConfigError, DataError
 
@@ -32,6 +31,7 @@ __all__ = [
     "embed_features",
     "measure_similarity",
     "open_encoders",
+    "write_embedding",
     "write_similarity",
 ]
 
@@ -134,7 +134,11 @@ def _open_encoder(text: str, device: torch.device, seed: int) -> list[FeatureNet
         torch.manual_seed(seed)
         control, title = Peer(trained.config).to(device).eval(), trained.config.title
         return [
-            FeatureNet(title, _restormer_features(trained), weights),
+            FeatureNet(
+                title,
+                _restormer_features(trained),
+                f"{weights} (SHA-256 {file_sha256(Path(weights))})",
+            ),
             FeatureNet(f"{title}, random", _restormer_features(control), RANDOM),
         ]
     if name not in ENCODERS or not weights:
@@ -277,11 +281,43 @@ def write_similarity(found: Sequence[Similarity], path: Path) -> None:
     WriteError
         When it cannot be written.
     """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Similarity))
-    writer.writerows(astuple(one) for one in found)
-    write_text(path, file.getvalue())
+    write_rows(path, [asdict(one) for one in found])
+
+
+def write_embedding(
+    points: Mapping[tuple[str, int], Any], pictures: Sequence[str], path: Path
+) -> None:
+    """Write what `embed_features` gives as CSV.
+
+    Parameters
+    ----------
+    points
+        By noise and feature.
+    pictures
+        Names, in the order of the points.
+    path
+        The file.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
+    rows = []
+    for (noise, feature), places in points.items():
+        copies = len(places) // len(pictures)
+        rows += [
+            {
+                "noise": noise,
+                "feature": feature,
+                "picture": pictures[k // copies],
+                "copy": k % copies,
+                "x": float(x),
+                "y": float(y),
+            }
+            for k, (x, y) in enumerate(places)
+        ]
+    write_rows(path, rows)
 
 
 def _random_encoder(name: str, device: torch.device, seed: int) -> nn.Module:

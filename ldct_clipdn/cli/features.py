@@ -91,10 +91,12 @@ def run(args: argparse.Namespace) -> int:
             net, pictures, (levels[0], levels[-1]), device=device, copies=args.copies,
             seed=args.seed,
         )  # fmt: skip
-        written.append(args.out / f"tsne_{args.noise}_{file_stem(net.name)}.png")
+        stem = f"tsne_{args.noise}_{file_stem(net.name)}"
+        table, figure = (args.out / f"{stem}.{ending}" for ending in ("csv", "png"))
         names = [picture.name for picture in pictures]
-        title = f"t-SNE of features, {net.name}"
-        feature_figures.draw_embedding(points, names, written[-1], title)
+        features.write_embedding(points, names, table)
+        feature_figures.draw_embedding(points, names, figure, f"t-SNE of features, {net.name}")
+        written += [table, figure]
     if args.json:
         print_json({"files": written, "encoders": {net.name: net.source for net in nets}})
     else:
@@ -107,13 +109,15 @@ def _write_record(
 ) -> Path:
     """Write down how the points were measured."""
     from ldct_clipdn.bench.experiment import device_name
+    from ldct_clipdn.bench.record import files_sha256
     from ldct_clipdn.bench.results import versions, write_text
 
     path: Path = args.out / f"similarity_{args.noise}.json"
     record = {
         "encoders": {net.name: net.source for net in nets},
-        "pictures": [str(picture) for picture in args.pictures],
+        "pictures": {str(picture): files_sha256([picture]) for picture in args.pictures},
         "crop": args.crop,
+        "copies": args.copies if args.tsne else None,
         "seed": args.seed,
         "versions": versions(),
         "device": device_name(device),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 
 import numpy as np
@@ -16,6 +17,7 @@ from ldct_clipdn.bench.features import (
     embed_features,
     measure_similarity,
     open_encoders,
+    write_embedding,
 )
 from ldct_clipdn.bench.peers import build_peer
 from ldct_clipdn.cli.main import main
@@ -88,6 +90,8 @@ def test_restormers_encoder_joins(tmp_path):
         {"network": network.state_dict(), "config": network.config.to_dict()}, tmp_path / "best.pt"
     )
     trained, control = open_encoders([f"restormer={tmp_path / 'best.pt'}"], CPU)
+    content = (tmp_path / "best.pt").read_bytes()
+    assert hashlib.sha256(content).hexdigest() in trained.source
     with torch.no_grad():
         shapes = [tuple(one.shape[1:]) for one in trained.features(torch.rand(1, 3, 32, 32))]
         assert shapes == [(8, 32, 32), (16, 16, 16), (32, 8, 8), (64, 4, 4)]
@@ -102,15 +106,36 @@ def test_figures_and_table_from_the_command_line(tmp_path, capsys):
     )  # fmt: skip
     assert code == 0
     written = capsys.readouterr().out.split()
-    assert len(written) == 4
+    assert len(written) == 5
     record = json.loads((tmp_path / "out/similarity_poisson.json").read_text())
     assert record["encoders"] == {"tiny, random": "random"}
     assert {"torch", "numpy"} <= set(record["versions"])
+    content = hashlib.sha256(pictures[0].read_bytes()).hexdigest()
+    assert record["pictures"][str(pictures[0])] == content
     rows = list(csv.DictReader((tmp_path / "out/similarity_poisson.csv").read_text().splitlines()))
     assert len(rows) == 2 * 5 * 5 * 3
+    points = list(
+        csv.DictReader((tmp_path / "out/tsne_poisson_tiny_random.csv").read_text().splitlines())
+    )
+    of_one = [row for row in points if (row["noise"], row["feature"]) == ("poisson:5", "2")]
+    assert [(row["picture"], row["copy"]) for row in of_one] == [
+        (name, str(copy)) for name in ("p0", "p1") for copy in range(4)
+    ]
+    assert len(points) == 2 * 4 * 2 * 4
+    assert len({(row["x"], row["y"]) for row in of_one}) == 8
     for path in (one for one in written if one.endswith(".png")):
         with Image.open(path) as image:
             assert np.asarray(image).std() > 5  # something is drawn
+
+
+def test_points_are_written_in_the_order_of_their_pictures(tmp_path):
+    places = np.array([[0, 1], [2, 3], [4, 5], [6, 7]])
+    write_embedding({("gaussian:2", 3): places}, ["a", "b"], tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().splitlines() == [
+        "noise,feature,picture,copy,x,y",
+        "gaussian:2,3,a,0,0.0,1.0", "gaussian:2,3,a,1,2.0,3.0",
+        "gaussian:2,3,b,0,4.0,5.0", "gaussian:2,3,b,1,6.0,7.0",
+    ]  # fmt: skip
 
 
 def test_weights_of_one_layout_are_told_apart_and_share_a_control(tmp_path):
