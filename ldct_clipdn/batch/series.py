@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.batch.kept import keep_quality, kept_quality, kept_strengths, limited_before
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name
-from ldct_clipdn.batch.stream import denoised, seen_range
-from ldct_clipdn.batch.trial import try_strength
+from ldct_clipdn.batch.stream import denoised
+from ldct_clipdn.batch.trial import tried_recipe
 from ldct_clipdn.batch.unusual import find_unusual
 from ldct_clipdn.batch.watch import Watched, watch_scan, written_hu
 from ldct_clipdn.core.whole_file import system_words
@@ -218,14 +218,9 @@ def _series_recipe(scan: Scan, setting: Setting) -> Recipe:
         recipe = replace(setting.recipe, strength=strength)
         if series_uid(scan, recipe) == uid:
             return recipe
-    strength = try_strength(
-        len(scan.instances),
-        lambda place: read_slice(scan.instances[place]).hu,
-        setting.engine,
-        setting.target_noise,
-        seen_range(setting.recipe),
+    return tried_recipe(
+        setting, len(scan.instances), lambda place: read_slice(scan.instances[place]).hu
     )
-    return replace(setting.recipe, strength=strength)
 
 
 @dataclass(frozen=True)

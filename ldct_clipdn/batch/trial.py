@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ldct_clipdn.batch.stream import seen_range
 from ldct_clipdn.ct.noise_meter import NoiseMeter
 from ldct_clipdn.ct.quality import MEASURED
 from ldct_clipdn.ct.residual import limit_change
@@ -18,13 +20,45 @@ from ldct_clipdn.inference.denoise import denoise_slices
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ldct_clipdn.batch.series import Setting
     from ldct_clipdn.ct.hu import HURange
     from ldct_clipdn.inference.backends import Backend
+    from ldct_clipdn.io.uids import Recipe
 
-__all__ = ["try_strength"]
+__all__ = ["tried_recipe", "try_strength"]
 
 TRIED: Final = 12
 """Slices that are denoised to choose the strength: what it costs, however long a series is."""
+
+
+def tried_recipe(
+    setting: Setting, slices: int, read: Callable[[int], NDArray[np.float32]]
+) -> Recipe:
+    """Give the recipe of a series with the strength that it needs, where one is to be chosen.
+
+    Parameters
+    ----------
+    setting
+        Of the run.
+    slices, read
+        As for `try_strength`.
+
+    Returns
+    -------
+    Recipe
+        That of the run where the strength was given.
+
+    Raises
+    ------
+    ConfigError
+        When no strength can be chosen.
+    """
+    if setting.target_noise is None:
+        return setting.recipe
+    strength = try_strength(
+        slices, read, setting.engine, setting.target_noise, seen_range(setting.recipe)
+    )
+    return replace(setting.recipe, strength=strength)
 
 
 def try_strength(

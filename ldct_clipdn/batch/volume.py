@@ -25,8 +25,8 @@ from ldct_clipdn.batch.manifest import (
     write_json,
 )
 from ldct_clipdn.batch.series import Outcome, Setting, explain_failure
-from ldct_clipdn.batch.stream import limited_slices, seen_range
-from ldct_clipdn.batch.trial import try_strength
+from ldct_clipdn.batch.stream import limited_slices
+from ldct_clipdn.batch.trial import tried_recipe
 from ldct_clipdn.batch.unusual import UNUSUAL
 from ldct_clipdn.batch.watch import SeriesWatch, Watched
 from ldct_clipdn.ct.flags import Expected
@@ -216,7 +216,7 @@ def _denoise(
     note = setting.target / f".{job.name}.json"
     kept, source = read_json(note), _digest(job.files)
     known = _kept_recipe(kept, setting) if kept.get("source") == source else None
-    recipe = known or _volume_recipe(volume, setting)
+    recipe = known or tried_recipe(setting, job.slices, lambda place: _as_air(volume.frame(place)))
     setting = replace(setting, recipe=recipe)
     made_of = {"recipe": recipe.canonical(), "source": source}
     is_ours = final.exists() and kept | made_of == kept
@@ -323,20 +323,6 @@ def _kept_recipe(kept: Mapping[str, object], setting: Setting) -> Recipe | None:
         return None
     recipe = replace(setting.recipe, strength=strength)
     return recipe if kept.get("recipe") == recipe.canonical() else None
-
-
-def _volume_recipe(volume: Volume, setting: Setting) -> Recipe:
-    """Choose the strength, where it is to be chosen."""
-    if setting.target_noise is None:
-        return setting.recipe
-    strength = try_strength(
-        volume.shape[0],
-        lambda place: _as_air(volume.frame(place)),
-        setting.engine,
-        setting.target_noise,
-        seen_range(setting.recipe),
-    )
-    return replace(setting.recipe, strength=strength)
 
 
 def _as_air(hu: NDArray[np.float32]) -> NDArray[np.float32]:
