@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -14,26 +15,45 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 
 from ldct_clipdn.bench.results import result_file
-from ldct_clipdn.ct.lowdose import simulate_low_dose
+from ldct_clipdn.ct.lowdose import NOISE_VERSION, simulate_low_dose
 from ldct_clipdn.ct.noise_meter import measure_noise
 from ldct_clipdn.data.doses import match_doses
-from ldct_clipdn.data.slices import CTSlice, find_slices, read_frames
+from ldct_clipdn.data.slices import CTSlice, dicom_images, find_slices, read_frames
 from ldct_clipdn.errors import ConfigError, DataError
+from ldct_clipdn.io.acquisition import tube_currents
 from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_header
+from ldct_clipdn.io.scan import pixel_spacing
+from ldct_clipdn.io.volumes import open_volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Volume = NDArray[np.float32]
 
-__all__ = ["REAL", "SEED", "Case", "find_cases", "read_case"]
+__all__ = [
+    "DEVELOPMENT",
+    "HELD_OUT",
+    "REAL",
+    "SEED",
+    "SEEN",
+    "Case",
+    "Simulation",
+    "find_cases",
+    "read_case",
+    "simulation_of",
+]
 
 REAL: Final = "real"
 """What stands for a dose that was no share to simulate."""
 
-USUAL_PIXEL_MM: Final = 0.75
-"""Kernel and quanta are read from the slices, so that the size of a pixel does not matter."""
+SEEN: Final = "seen"
+DEVELOPMENT: Final = "development"
+HELD_OUT: Final = "held out"
+"""What the judged weights had of a case: they were trained on it, chosen by it, or neither."""
+
+USUAL_PIXEL_MM: Final = (0.75, 0.75)
+"""Of slices that say nothing: prepared arrays, and headers without a pixel spacing."""
 
 SEED: Final = 1
 
@@ -56,8 +76,9 @@ class Case:
         Slice thickness; None where nothing says it.
     dose
         `real`, or the simulated share.
-    trained
-        Whether the weights that are judged were trained on it.
+    training
+        `seen` where the weights that are judged were trained on it, `development` where they were
+        chosen by it, else `held out`.
     slices
         At normal dose.
     low
@@ -71,7 +92,7 @@ class Case:
     kernel: str
     thickness_mm: float | None
     dose: str
-    trained: bool
+    training: str
     slices: tuple[CTSlice, ...] = field(repr=False)
     low: tuple[CTSlice, ...] = field(default=(), repr=False)
     matrix_size: str = ""
@@ -90,11 +111,45 @@ class Case:
         )
 
 
+@dataclass(frozen=True)
+class Simulation:
+    """What simulated noise depends on, beside the pixels.
+
+    Slices are judged one by one and stand far apart, so that thickness, which correlates
+    neighbours, is left out: it changes no slice's own noise.
+
+    Parameters
+    ----------
+    dose
+        The share.
+    spacing_mm
+        Distance of rows and of columns.
+    tube_current
+        Of each slice in mA; None where not every header has it.
+    seed
+        Start of the generator.
+    version
+        Of the simulation.
+    """
+
+    dose: float
+    spacing_mm: tuple[float, float]
+    tube_current: tuple[float, ...] | None
+    seed: int = SEED
+    version: int = NOISE_VERSION
+
+    @property
+    def digest(self) -> str:
+        """Short digest: what was simulated with another is out of date."""
+        return sha256(repr(self).encode()).hexdigest()[:12]
+
+
 def find_cases(
     folders: Iterable[Path],
     doses: Sequence[float],
     limit: int | None = None,
     trained_on: Sequence[str] = (),
+    development: Sequence[str] = (),
 ) -> list[Case]:
     """List what can be judged; headers only.
 
@@ -108,6 +163,8 @@ def find_cases(
         Only so many slices of each series, evenly spread.
     trained_on
         Patterns, as a shell has them, of patients, folders or files that were trained on.
+    development
+        The same of those by which weights, strength or recipe were chosen.
 
     Returns
     -------
@@ -123,23 +180,56 @@ def find_cases(
         raise ConfigError("a dose to simulate is a share", remedy="Give above 0 and below 1: 0.25")
     if limit is not None and limit < 1:
         raise ConfigError(f"a limit of {limit} slices leaves nothing", remedy="Give 1 or more")
+    marks = ((SEEN, trained_on), (DEVELOPMENT, development))
     cases: list[Case] = []
     for folder in folders:
         slices = find_slices(folder).slices
         for pairs in _grouped(match_doses(slices).pairs, lambda pair: _sized(pair.low)):
             chosen = _spread(pairs, limit)
             normal, low = (tuple(pair[k] for pair in chosen) for k in (0, 1))
-            cases.append(_case(normal, REAL, trained_on, low))
+            cases.append(_case(normal, REAL, marks, low))
         normal_dose = [one for one in slices if one.dose == "normal"] if doses else []
         for series in _grouped(normal_dose, _sized):
             chosen_slices = tuple(_spread(series, limit))
-            cases += [_case(chosen_slices, f"{dose:g}", trained_on) for dose in doses]
+            cases += [_case(chosen_slices, f"{dose:g}", marks) for dose in doses]
     cases = _told_apart(cases)
     order = list(dict.fromkeys(case.series for case in cases))
     return sorted(cases, key=lambda case: order.index(case.series))
 
 
-def read_case(case: Case, kept: Path | None = None) -> tuple[Volume, Volume]:
+def simulation_of(case: Case) -> Simulation | None:
+    """Look how a case is simulated: pixels and tube current as its files have them.
+
+    Parameters
+    ----------
+    case
+        As `find_cases` gives it.
+
+    Returns
+    -------
+    Simulation or None
+        None of a real dose.
+
+    Raises
+    ------
+    ReadError
+        When a header cannot be read.
+    """
+    if case.low:
+        return None
+    first = case.slices[0]
+    if first.kind == "volume":
+        return Simulation(float(case.dose), open_volume(first.path).spacing_mm, None)
+    if first.kind == "prepared":
+        return Simulation(float(case.dose), USUAL_PIXEL_MM, None)
+    headers = [dicom_images(one.path)[one.frame].header for one in case.slices]
+    spacing = pixel_spacing(headers[0]) or USUAL_PIXEL_MM
+    return Simulation(float(case.dose), spacing, tube_currents(headers))
+
+
+def read_case(
+    case: Case, kept: Path | None = None, doubts: dict[int, str] | None = None
+) -> tuple[Volume, Volume]:
     """Read or simulate a case's pixels.
 
     Parameters
@@ -148,6 +238,8 @@ def read_case(case: Case, kept: Path | None = None) -> tuple[Volume, Volume]:
         As `find_cases` gives it.
     kept
         Folder in which simulated slices are kept for the next time; None keeps none.
+    doubts
+        Takes, by slice, why its simulation is only approximate.
 
     Returns
     -------
@@ -159,42 +251,71 @@ def read_case(case: Case, kept: Path | None = None) -> tuple[Volume, Volume]:
     Raises
     ------
     DataError
-        When there is too little soft tissue to read the noise from.
+        When there is too little soft tissue to read the noise from, or pixels are not square.
     WriteError
         When `kept` cannot be written.
     """
     full = _volume(case.slices)
-    if case.low:
+    simulation = simulation_of(case)
+    if simulation is None:
         return full, _volume(case.low)
     if not np.isfinite(measure_noise(full)):
         raise DataError("there is too little soft tissue to read the noise from")
+    found: dict[int, str] = {}
     if kept is None:
-        return full, _simulate(full, case.dose)
-    digest = sha256(full.tobytes() + f"{case.dose} {SEED}".encode()).hexdigest()
-    path = kept / f"{digest[:16]}.npy"
-    if path.exists():
-        return full, np.load(path).astype(np.float32)
-    low = _simulate(full, case.dose)
-    with result_file(path) as partial, partial.open("wb") as file:
-        np.save(file, low.astype(np.int32))
+        low = _simulate(full, simulation, found)
+    else:
+        digest = sha256(full.tobytes() + simulation.digest.encode()).hexdigest()
+        low = _kept(kept / f"{digest[:16]}.npz", full, simulation, found)
+    if doubts is not None:
+        doubts.update(found)
     return full, low
 
 
-def _simulate(full: Volume, dose: str) -> Volume:
-    pixel = (USUAL_PIXEL_MM, USUAL_PIXEL_MM)
-    return np.rint(simulate_low_dose(full, dose=float(dose), spacing_mm=pixel, seed=SEED))
+def _kept(path: Path, full: Volume, simulation: Simulation, doubts: dict[int, str]) -> Volume:
+    """Take what was simulated before, or simulate and keep it."""
+    if path.exists():
+        with np.load(path) as known:
+            doubts |= {int(k): why for k, why in json.loads(str(known["doubts"])).items()}
+            return np.asarray(known["low"], dtype=np.float32)
+    low = _simulate(full, simulation, doubts)
+    with result_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, low=low.astype(np.int32), doubts=json.dumps(doubts))
+    return low
+
+
+def _simulate(full: Volume, simulation: Simulation, doubts: dict[int, str]) -> Volume:
+    try:
+        low = simulate_low_dose(
+            full,
+            dose=simulation.dose,
+            spacing_mm=simulation.spacing_mm,
+            tube_current=simulation.tube_current,
+            seed=simulation.seed,
+            doubts=doubts,
+        )
+    except ConfigError as error:  # here it is the data that cannot be used
+        raise DataError(error.reason, remedy=error.remedy) from error
+    return np.rint(low)
 
 
 def _case(
-    slices: tuple[CTSlice, ...], dose: str, trained_on: Sequence[str], low: tuple[CTSlice, ...] = ()
+    slices: tuple[CTSlice, ...],
+    dose: str,
+    marks: Iterable[tuple[str, Sequence[str]]],
+    low: tuple[CTSlice, ...] = (),
 ) -> Case:
     first = slices[0]
     names = [first.patient, *first.path.parts]
-    trained = any(fnmatch(name, pattern) for name in names for pattern in trained_on)
+    training = next((mark for mark, patterns in marks if _any_fits(names, patterns)), HELD_OUT)
     scanner = _scanner(first.path) if first.kind == "dicom" else ""
     return Case(
-        first.patient, scanner, first.kernel, first.thickness_mm, dose, trained, slices, low
+        first.patient, scanner, first.kernel, first.thickness_mm, dose, training, slices, low
     )
+
+
+def _any_fits(names: Iterable[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatch(name, pattern) for name in names for pattern in patterns)
 
 
 @lru_cache(maxsize=64)

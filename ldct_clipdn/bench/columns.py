@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from ldct_clipdn.bench.cases import Case, read_case
+from ldct_clipdn.bench.cases import Case, read_case, simulation_of
 from ldct_clipdn.bench.classic import BLENDS, CLASSIC, Filter, every_setting
 from ldct_clipdn.bench.contestants import denoise_as_shipped
 from ldct_clipdn.bench.fair import FairSet
@@ -69,7 +69,8 @@ class Column:
     kind
         `input`, `oracle`, `filter` or `network`.
     denoise
-        A case's slices to the answer; of the fair set only an oracle may use more than `quarter`.
+        A case's slices to the answer, or DataError where it has none; of the fair set only an
+        oracle may use more than `quarter`.
     settings
         What the answer depends on.
     """
@@ -160,10 +161,10 @@ def choose_strengths(
         say(f"choosing strengths on {case.series}, dose {case.dose}")
         try:
             fair = FairSet(*read_case(case))
+            noise = _known_noise(fair)
         except (DataError, ReadError) as error:
             say(f"  left out: {error.reason}")
             continue
-        noise = fair.noise_hu
         for one in CLASSIC:
             tried = every_setting(one, fair.quarter, noise, blends=(0.0,))
             removed[one.name].append([fair.removed(candidate.result) for candidate in tried])
@@ -202,7 +203,7 @@ def known_strengths(
         When the folder cannot be written.
     """
     path = folder / "strengths.json"
-    chosen_on = [[case.series, case.dose, *case.names] for case in cases]
+    chosen_on = [[case.series, case.dose, _noise_of(case), *case.names] for case in cases]
     if path.exists():
         known = json.loads(path.read_text(encoding="utf-8"))
         if known["chosen_on"] == chosen_on and set(known["strengths"]) == {f.name for f in CLASSIC}:
@@ -246,8 +247,22 @@ def network_column(text: str, device: torch.device) -> Column:
     )
 
 
+def _noise_of(case: Case) -> str:
+    """Say which simulation a case's noise is of; empty of a real dose."""
+    simulation = simulation_of(case)
+    return "" if simulation is None else simulation.digest
+
+
+def _known_noise(fair: FairSet) -> float:
+    """Give the noise that a filter knows which has nothing but the low dose."""
+    noise = fair.read_noise_hu
+    if not np.isfinite(noise):
+        raise DataError("the low dose has too little soft tissue to read the noise from")
+    return noise
+
+
 def _filtered(one: Filter, strength: float, fair: FairSet) -> Answer:
-    noise = fair.noise_hu
+    noise = _known_noise(fair)
     hu = np.stack([one.apply(plane, noise, strength) for plane in fair.quarter])
     return Answer(hu, f"strength {strength:.3g}")
 

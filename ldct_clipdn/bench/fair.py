@@ -60,6 +60,11 @@ class NoiseShares:
         return (self.full + self.covariance) / (self.added + self.covariance)
 
     @property
+    def dose(self) -> float:
+        """Share of the dose that the low dose is worth: variances of noise are as 1 / dose."""
+        return self.full / (self.full + 2 * self.covariance + self.added)
+
+    @property
     def truth(self) -> float:
         """Mean squared difference of the noise-free truth and F*: what no method passes."""
         a = self.share
@@ -142,9 +147,14 @@ class FairSet:
         return self.shares.truth * float(added) / self.shares.added
 
     @property
+    def read_noise_hu(self) -> float:
+        """Noise of the low dose, read from it alone; NaN where it has too little soft tissue."""
+        return measure_noise(self.quarter)
+
+    @property
     def noise_hu(self) -> float:
-        """Noise of the low dose, as filters are told: read from it alone where that can be."""
-        level = measure_noise(self.quarter)
+        """The same; where it cannot be read, of the pair's blocks, which only an oracle knows."""
+        level = self.read_noise_hu
         blocks = self.shares.full + 2 * self.shares.covariance + self.shares.added
         return level if np.isfinite(level) else float(np.sqrt(blocks))
 

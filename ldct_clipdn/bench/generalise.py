@@ -18,7 +18,7 @@ from ldct_clipdn.bench.columns import Column
 from ldct_clipdn.bench.fair import FairSet, window_psnr
 from ldct_clipdn.bench.results import markdown_table, write_rows
 from ldct_clipdn.ct.hu import HURange
-from ldct_clipdn.errors import DataError
+from ldct_clipdn.errors import DataError, ReadError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,7 +115,7 @@ def measure_generalisation(
                 fair = FairSet(full, noisy)
                 scores += [_score(case.series, noise, fair, one) for one in networks]
                 write_rows(target, [asdict(one) for one in scores])
-        except DataError as error:
+        except (DataError, ReadError) as error:
             say(f"  left out: {error.reason}")
     if not scores:
         raise DataError("no series with uniform soft tissue to measure on")

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ldct_clipdn.bench.cases import SEED, Case, read_case
+from ldct_clipdn.bench.cases import SEED, Case, read_case, simulation_of
 from ldct_clipdn.bench.columns import Answer, Column
 from ldct_clipdn.bench.experiment import Progress
 from ldct_clipdn.bench.fair import FairSet, window_psnr
+from ldct_clipdn.bench.matrix_record import CallRecord
 from ldct_clipdn.bench.matrix_rows import Cell, MatrixFile, SliceRow
-from ldct_clipdn.bench.results import versions, write_text
 from ldct_clipdn.bench.slice_measures import SliceProbe
 from ldct_clipdn.bench.worst import keep_worst
+from ldct_clipdn.ct.lowdose import NOISE_VERSION
 from ldct_clipdn.errors import ConfigError, DataError, ReadError
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ __all__ = ["LOW_DOSE", "WORST", "MatrixRun", "run_matrix"]
 
 LOW_DOSE: Final = "low_dose"
 WORST: Final = "worst"
-SETTINGS: Final = "matrix.json"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class MatrixRun:
     rows
         Of the cases and columns that were asked for.
     left_out
-        Cases that cannot be measured, with the reason.
+        Cases, and methods on cases, that cannot be measured, with the reason.
     """
 
     rows: list[SliceRow]
@@ -54,7 +53,8 @@ class _Loaded:
     """A case's pixels and probes, read when the first column needs them."""
 
     def __init__(self, case: Case, folder: Path) -> None:
-        self.fair = FairSet(*read_case(case, folder / LOW_DOSE))
+        self.doubts: dict[int, str] = {}
+        self.fair = FairSet(*read_case(case, folder / LOW_DOSE, self.doubts))
         pairs = zip(self.fair.quarter, self.fair.full, strict=True)
         self.probes = [SliceProbe(low, full) for low, full in pairs]
 
@@ -114,20 +114,32 @@ def run_matrix(
     """
     _check_names(cases, columns)
     file = MatrixFile(folder, resume=resume)
+    settings = {
+        "strengths_chosen_on": [str(one) for one in chosen_on],
+        "seed": SEED,
+        "noise_version": NOISE_VERSION,
+        "device": device,
+    }
+    record = CallRecord(folder, {one.name: one.settings for one in columns}, settings)
+    record.write({})
     left_out: dict[str, str] = {}
+    rows: list[SliceRow] = []
     for done, case in enumerate(cases):
+        name = f"{case.series}, dose {case.dose}"
         try:
-            for column in _measure_case(case, columns, file, folder, judged):
+            for column, reason in _measure_case(case, columns, file, folder, judged):
+                if reason:
+                    left_out[f"{name}, {column.name}"] = reason
+                else:
+                    rows += file.rows(Cell(case.series, case.dose, column.name))
                 if progress is not None:
                     at = done * len(columns) + columns.index(column) + 1
                     progress(at, len(cases) * len(columns), f"{case.series} {case.dose}")
         except (DataError, ReadError) as error:
-            left_out[f"{case.series}, dose {case.dose}"] = error.reason
-    wanted = [Cell(case.series, case.dose, column.name) for case in cases for column in columns]
-    rows = [row for cell in wanted for row in file.rows(cell)]
+            left_out[name] = error.reason
     if not rows:
         raise DataError("no series with uniform soft tissue to measure on")
-    _write_settings(folder, columns, chosen_on, left_out, device)
+    record.write(left_out)
     return MatrixRun(rows, left_out)
 
 
@@ -148,24 +160,40 @@ def _check_names(cases: Sequence[Case], columns: Sequence[Column]) -> None:
 
 def _measure_case(
     case: Case, columns: Sequence[Column], file: MatrixFile, folder: Path, judged: str
-) -> Iterator[Column]:
-    """Measure what is missing of a case."""
+) -> Iterator[tuple[Column, str]]:
+    """Measure what is missing of a case; give every column, and why it has no answer."""
     loaded: _Loaded | None = None
+    simulation = simulation_of(case)
     for column in columns:
         cell = Cell(case.series, case.dose, column.name)
-        if not file.has(cell, column.version, case.names):
+        version = column.version if simulation is None else f"{column.version}-{simulation.digest}"
+        reason = ""
+        if file.has(cell, version, case.names):
+            file.relabel(cell, case.training)
+        else:
             loaded = loaded or _Loaded(case, folder)
-            start = perf_counter()
-            answer = column.denoise(loaded.fair)
-            seconds = (perf_counter() - start) / len(case.slices)
-            if column.name == judged:  # before the rows, with which the cell is done
-                keep_worst(folder / WORST, case, loaded.fair, answer.hu)
-            file.put(cell, list(_rows(case, column, loaded, answer, seconds)))
-        yield column
+            try:
+                rows, answer = _measure(case, column, version, loaded)
+            except DataError as error:
+                reason = error.reason
+            else:
+                if column.name == judged:  # before the rows, with which the cell is done
+                    keep_worst(folder / WORST, case, loaded.fair, answer.hu)
+                file.put(cell, rows)
+        yield column, reason
+
+
+def _measure(
+    case: Case, column: Column, version: str, loaded: _Loaded
+) -> tuple[list[SliceRow], Answer]:
+    start = perf_counter()
+    answer = column.denoise(loaded.fair)
+    seconds = (perf_counter() - start) / len(case.slices)
+    return list(_rows(case, column, version, loaded, answer, seconds)), answer
 
 
 def _rows(
-    case: Case, column: Column, loaded: _Loaded, answer: Answer, seconds: float
+    case: Case, column: Column, version: str, loaded: _Loaded, answer: Answer, seconds: float
 ) -> Iterator[SliceRow]:
     fair = loaded.fair
     errors = zip(
@@ -179,11 +207,13 @@ def _rows(
             kernel=case.kernel,
             thickness_mm="" if case.thickness_mm is None else f"{case.thickness_mm:g}",
             dose=case.dose,
-            training="seen" if case.trained else "held out",
+            training=case.training,
+            dose_effective=fair.shares.dose,
+            approximate=loaded.doubts.get(k, ""),
             slice=case.names[k],
             method=column.name,
             kind=column.kind,
-            version=column.version,
+            version=version,
             setting=answer.setting,
             mask_pixels=int(mask.sum()),
             error=error,
@@ -193,21 +223,3 @@ def _rows(
             seconds=seconds,
             **asdict(loaded.probes[k].measure(answer.hu[k])),
         )
-
-
-def _write_settings(
-    folder: Path,
-    columns: Sequence[Column],
-    chosen_on: Sequence[Path],
-    left_out: dict[str, str],
-    device: str,
-) -> None:
-    record: dict[str, Any] = {
-        "columns": {one.name: dict(one.settings) for one in columns},
-        "strengths_chosen_on": [str(one) for one in chosen_on],
-        "left_out": left_out,
-        "seed": SEED,
-        "versions": versions(),
-        "device": device,
-    }
-    write_text(folder / SETTINGS, json.dumps(record, indent=2) + "\n")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ldct_clipdn.bench.matrix_tables import Summary, short
+from ldct_clipdn.bench.cases import DEVELOPMENT, SEEN
+from ldct_clipdn.bench.matrix_summary import Summary, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +24,8 @@ LIMITS: Final = (0.7, 1.3)
 DOTS_PER_INCH: Final = 100
 
 COLOURS: Final = 192
+
+MARKS: Final = {SEEN: " (trained on)", DEVELOPMENT: " (development)"}
 
 
 def draw_matrix(summaries: Sequence[Summary], path: Path) -> None:
@@ -102,7 +105,7 @@ def _grid(
 
 
 def _label(one: Summary) -> str:
-    seen = " (trained on)" if one.training == "seen" else ""
+    mark = MARKS.get(one.training, "")
     dose = one.dose if one.dose == "real" else f"{float(one.dose):.2g} sim."
     name = " ".join(filter(None, (one.scanner, one.kernel, f"{one.thickness_mm} mm")))
-    return f"{short(one.patient)}: {name[:44]}{seen}, {dose}"
+    return f"{short(one.patient)}: {name[:44]}{mark}, {dose}"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ldct_clipdn.bench.matrix import WORST, MatrixRun
 from ldct_clipdn.bench.matrix_figure import draw_matrix
-from ldct_clipdn.bench.matrix_tables import summarise, write_matrix
+from ldct_clipdn.bench.matrix_summary import summarise
+from ldct_clipdn.bench.matrix_tables import write_matrix
 from ldct_clipdn.bench.worst import draw_worst, read_worst
 
 __all__ = ["write_outputs"]
@@ -20,7 +21,7 @@ def write_outputs(ran: MatrixRun, judged: str, folder: Path) -> str:
     ran
         What was measured.
     judged
-        The method of the gallery.
+        The method of the gallery, of the aims, and of every patient's gain.
     folder
         Where to.
 
@@ -34,7 +35,7 @@ def write_outputs(ran: MatrixRun, judged: str, folder: Path) -> str:
     WriteError
         When the folder cannot be written.
     """
-    text = write_matrix(ran.rows, folder, ran.left_out)
+    text = write_matrix(ran.rows, folder, ran.left_out, judged)
     draw_matrix(summarise(ran.rows), folder / "matrix.png")
     tiles, limit, count = read_worst(folder / WORST, {(row.series, row.dose) for row in ran.rows})
     if tiles:

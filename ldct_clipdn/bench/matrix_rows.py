@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -40,11 +40,16 @@ class SliceRow(Measures):
     Parameters
     ----------
     patient, series, scanner, kernel, thickness_mm, dose, training
-        What was denoised; `training` is `seen` where the judged weights were trained on it.
+        What was denoised; `training` as `Case` has it.
+    dose_effective
+        Variance of the full dose's noise over the low dose's: a simulation's nominal dose, if it
+        does what it says.
+    approximate
+        Why the simulation is only approximate, or empty.
     slice
         Its file.
     method, kind, version, setting
-        What denoised it; rows of another version of a method are out of date.
+        What denoised it; rows of another version of method or simulation are out of date.
     mask_pixels
         Pixels that the fair error counts.
     error, error_input, error_truth
@@ -62,6 +67,8 @@ class SliceRow(Measures):
     thickness_mm: str
     dose: str
     training: str
+    dose_effective: float
+    approximate: str
     slice: str
     method: str
     kind: str
@@ -194,7 +201,7 @@ class MatrixFile:
         cell
             Which.
         version
-            Of the method.
+            Of the method, and of the simulation.
         slices
             Their names.
 
@@ -206,6 +213,25 @@ class MatrixFile:
         return [(row.slice, row.version) for row in self.rows(cell)] == [
             (one, version) for one in slices
         ]
+
+    def relabel(self, cell: Cell, training: str) -> None:
+        """Say anew what the judged weights had of a cell: other weights may have had more.
+
+        Parameters
+        ----------
+        cell
+            Which.
+        training
+            As `Case` has it.
+
+        Raises
+        ------
+        WriteError
+            When the file cannot be written.
+        """
+        rows = self.rows(cell)
+        if any(row.training != training for row in rows):
+            self.put(cell, [replace(row, training=training) for row in rows])
 
     def put(self, cell: Cell, rows: Sequence[SliceRow]) -> None:
         """Keep a cell, on disk at once; what it held before goes.

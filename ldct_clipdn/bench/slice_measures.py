@@ -9,7 +9,9 @@ import numpy as np
 
 from ldct_clipdn.core.metrics import RULERS
 from ldct_clipdn.ct.edge import EdgeMeter, find_skin_edge
+from ldct_clipdn.ct.hu import AIR_HU
 from ldct_clipdn.ct.nps import SpectrumMeter, cut_rois, find_uniform_rois
+from ldct_clipdn.ct.quality import CLIPPED_SHARE
 from ldct_clipdn.ct.residual import structure_correlation
 from ldct_clipdn.ct.tissue import TISSUES, body_mask, smooth, tissue_mask
 
@@ -51,7 +53,8 @@ class Measures:
     psnr_400, ssim_400, rmse_400
         The same in [-160, 240] HU.
     bias_lung, bias_fat, bias_soft, bias_bone
-        Mean change of the tissue in HU.
+        Mean change of the tissue in HU; not judged where over 1 % of it lies at the lowest HU that
+        can be stored (DICOM.md D.3).
     nps_shift
         Relative change of the noise power's mean frequency in uniform soft tissue.
     edge_ratio
@@ -93,9 +96,9 @@ class SliceProbe:
         self._low, self._full = low, full
         smoothed = smooth(low)
         self._body = body_mask(smoothed)
+        masks = {name: tissue_mask(smoothed, tissue) for name, tissue in TISSUES.items()}
         self._tissues = {
-            name: mask if (mask := tissue_mask(smoothed, tissue)).sum() >= LEAST_PIXELS else None
-            for name, tissue in TISSUES.items()
+            name: mask if _is_judged(low[mask]) else None for name, mask in masks.items()
         }
         self._rois = find_uniform_rois(low, smoothed, tissue_mask(smoothed, TISSUES["soft"]))
         self._skin = find_skin_edge(low, smoothed, self._body)
@@ -144,3 +147,8 @@ class SliceProbe:
         meter = EdgeMeter()
         meter.add(hu, self._skin)
         return meter.f50(1.0) or NAN
+
+
+def _is_judged(hu: Plane) -> bool:
+    """Say whether a tissue's mean tells: enough pixels, and few that noise could not lower."""
+    return hu.size >= LEAST_PIXELS and bool((hu <= AIR_HU).mean() <= CLIPPED_SHARE)

@@ -14,7 +14,7 @@ import torch
 from ldct_clipdn.bench.cases import Case
 from ldct_clipdn.bench.fair import FairSet
 from ldct_clipdn.bench.matrix_figure import save_small
-from ldct_clipdn.bench.matrix_tables import short
+from ldct_clipdn.bench.matrix_summary import short
 from ldct_clipdn.bench.results import result_file
 from ldct_clipdn.ct.hu import HURange, Window
 from ldct_clipdn.ct.tissue import body_mask, smooth

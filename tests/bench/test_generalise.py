@@ -121,3 +121,15 @@ def test_without_soft_tissue_there_is_nothing(tmp_path):
     with pytest.raises(DataError, match="no series with uniform soft tissue"):
         measure_generalisation(find_cases([folder], (0.25,)), [], tmp_path / "no.csv", said.append)
     assert "left out" in said[-1]
+
+
+def test_a_damaged_file_is_left_out_and_the_rest_goes_on(dataset, tmp_path):
+    damaged = _series(tmp_path / "damaged" / "L003", [_truth()])
+    for path in damaged.iterdir():
+        path.write_bytes(path.read_bytes()[:-SIZE])
+    said: list[str] = []
+    cases = [*find_cases([damaged], (0.25,)), *find_cases([dataset], ())]
+    networks = [_column("same", np.copy)]
+    scores = measure_generalisation(cases, networks, tmp_path / "a.csv", said.append)
+    assert [one.noise for one in scores] == ["real", "white"]
+    assert "left out" in said[0]

@@ -18,7 +18,7 @@ from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from ldct_clipdn.bench import classic
-from ldct_clipdn.bench.cases import REAL, find_cases, read_case
+from ldct_clipdn.bench.cases import REAL, Case, find_cases, read_case, simulation_of
 from ldct_clipdn.bench.classic import CLASSIC
 from ldct_clipdn.bench.columns import (
     INPUT_COLUMN,
@@ -32,14 +32,17 @@ from ldct_clipdn.bench.columns import (
 from ldct_clipdn.bench.fair import FairSet
 from ldct_clipdn.bench.matrix import MatrixRun, run_matrix
 from ldct_clipdn.bench.matrix_outputs import write_outputs
+from ldct_clipdn.bench.matrix_patients import FEWEST_PATIENTS
 from ldct_clipdn.bench.matrix_rows import SliceRow, gain_of, removed_share
-from ldct_clipdn.bench.matrix_tables import FEWEST_PATIENTS, short, summarise, write_matrix
+from ldct_clipdn.bench.matrix_summary import short, summarise
+from ldct_clipdn.bench.matrix_tables import write_matrix
 from ldct_clipdn.bench.peers import build_peer
 from ldct_clipdn.bench.slice_measures import SliceProbe
 from ldct_clipdn.bench.worst import keep_worst, read_worst
 from ldct_clipdn.cli.main import main
 from ldct_clipdn.core.denoiser import build_denoiser
 from ldct_clipdn.core.weights import save_denoiser
+from ldct_clipdn.ct import lowdose
 from ldct_clipdn.errors import ConfigError, DataError, WeightsError, WriteError
 
 SIZE = 160
@@ -118,7 +121,7 @@ def test_cases_are_every_series_at_every_dose(dataset: Path) -> None:
     assert [(one.patient, one.dose) for one in cases] == [
         ("L001", REAL), ("L001", "0.5"), ("L001", "0.1"), ("A1", "0.5"), ("A1", "0.1")
     ]  # fmt: skip
-    assert [one.trained for one in cases] == [False] * 3 + [True] * 2
+    assert [one.training for one in cases] == ["held out"] * 3 + ["seen"] * 2
     assert cases[3].scanner == "GE Light"
     assert (cases[3].kernel, cases[3].thickness_mm, len(cases[3].slices)) == ("B40f", 2, 2)
     assert len(cases[0].low) == 2
@@ -137,6 +140,116 @@ def test_simulated_slices_are_kept(
     np.testing.assert_array_equal(read_case(case, tmp_path)[1], first)
     with pytest.raises(AssertionError, match="again"):
         read_case(find_cases([dataset / "alone"], (0.25,), 1)[0], tmp_path)
+
+
+def test_another_simulation_is_another_noise(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither slices nor rows of an older simulation, other pixels or other current are kept."""
+    asked: list[dict[str, object]] = []
+
+    def simulate(hu: np.ndarray, **given: object) -> np.ndarray:
+        asked.append(given)
+        return hu + np.stack([coloured_noise(B30F, SIZE, 20.0, seed=k) for k in range(len(hu))])
+
+    monkeypatch.setattr("ldct_clipdn.bench.cases.simulate_low_dose", simulate)
+
+    def measured() -> MatrixRun:
+        cases = find_cases([dataset / "alone"], (0.5,), 2)
+        return run_matrix(
+            cases, [INPUT_COLUMN], tmp_path, judged="input", device="cpu", resume=True
+        )
+
+    first, again = measured(), measured()
+    assert len(asked) == 1
+    assert (asked[0]["spacing_mm"], asked[0]["tube_current"]) == ((0.7, 0.7), (200.0, 200.0))
+    assert repr(again.rows) == repr(first.rows)
+    case = find_cases([dataset / "alone"], (0.5,), 2)[0]
+    simulation = simulation_of(case)
+    assert simulation is not None
+    others = ({"version": 99}, {"spacing_mm": (1.0, 1.0)}, {"tube_current": (1.0, 2.0)})
+    for k, other in enumerate(others):
+        monkeypatch.setattr(
+            "ldct_clipdn.bench.cases.simulation_of",
+            lambda _, other=other: replace(simulation, **other),
+        )
+        monkeypatch.setattr(
+            "ldct_clipdn.bench.matrix.simulation_of",
+            lambda _, other=other: replace(simulation, **other),
+        )
+        assert {row.version for row in measured().rows} != {first.rows[0].version}
+        assert len(asked) == k + 2
+    # a real dose does not depend on it
+    real = find_cases([dataset / "pair"], ())[0]
+    assert simulation_of(real) is None
+
+
+def test_rows_say_what_the_dose_is_worth(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ldct_clipdn.bench.cases.simulate_low_dose", lowdose.simulate_low_dose)
+    cases = find_cases([dataset / "alone"], (0.5, 0.1), 2)
+    ran = run_matrix(cases, [INPUT_COLUMN], tmp_path, judged="input", device="cpu")
+    for one in summarise(ran.rows):
+        assert one.dose_effective == pytest.approx(float(one.dose), rel=0.2)
+        assert one.approximate == 0
+    cut_off = [replace(one, approximate="the body goes on outside the field") for one in ran.rows]
+    for rows, marks in ((ran.rows, 0), (cut_off, 2 + 2 + 1)):  # two tables, a footnote
+        text = write_matrix(rows, tmp_path, {}, "input")
+        assert text.count("†") == marks
+        assert f"| held out | 0.5 | {rows[0].dose_effective:.3f}" in text
+
+
+def test_doubts_of_kept_slices_are_kept(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def simulate(hu: np.ndarray, *, doubts: dict[int, str], **_: object) -> np.ndarray:
+        doubts[1] = "7 rays get under 10 quanta"
+        return hu
+
+    monkeypatch.setattr("ldct_clipdn.bench.cases.simulate_low_dose", simulate)
+    case = find_cases([dataset / "alone"], (0.5,), 2)[0]
+    for _ in range(2):
+        doubts: dict[int, str] = {}
+        read_case(case, tmp_path, doubts)
+        assert doubts == {1: "7 rays get under 10 quanta"}
+
+
+def test_what_weights_had_of_a_case_is_said_anew(dataset: Path, tmp_path: Path) -> None:
+    def trainings(resume: bool, **given: list[str]) -> set[str]:
+        cases = find_cases([dataset / "pair"], (), **given)
+        columns = [INPUT_COLUMN, _perfect()]
+        ran = run_matrix(cases, columns, tmp_path, judged="perfect", device="cpu", resume=resume)
+        with (tmp_path / "matrix_slices.csv").open(newline="") as file:
+            written = {row["training"] for row in csv.DictReader(file)}
+        assert written == {row.training for row in ran.rows}
+        return written
+
+    assert trainings(False) == {"held out"}
+    assert trainings(True, development=["L001"]) == {"development"}
+    assert trainings(True, development=["L001"], trained_on=["quarter*", "L0*"]) == {"seen"}
+
+
+def test_filters_get_no_noise_that_they_cannot_read(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fair = FairSet(*_noisy())
+    with monkeypatch.context() as patched:
+        patched.setattr("ldct_clipdn.bench.fair.measure_noise", lambda _: math.nan)
+        assert math.isfinite(fair.noise_hu)  # the blocks', which only an oracle may know
+        (column,) = chosen_columns({"TV": 1.0})
+        with pytest.raises(DataError, match="too little soft tissue"):
+            column.denoise(fair)
+
+    def none(_: FairSet) -> Answer:
+        raise DataError("nothing to tell the noise from")
+
+    cases: list[Case] = find_cases([dataset / "pair"], ())
+    columns = [INPUT_COLUMN, Column("blind", "filter", none), _perfect()]
+    ran = run_matrix(cases, columns, tmp_path, judged="perfect", device="cpu")
+    assert {row.method for row in ran.rows} == {"input", "perfect"}
+    (left_out,) = ran.left_out.items()
+    assert left_out == ("L001 B30f 2 mm, dose real, blind", "nothing to tell the noise from")
 
 
 def test_rows_of_known_truth(dataset: Path, tmp_path: Path) -> None:
@@ -170,7 +283,7 @@ def test_noise_that_is_handed_back_is_flagged(dataset: Path, tmp_path: Path) -> 
     flags = {one.method: one.noise_returned for one in summarise(ran.rows)}
     assert psnr["sly"] > psnr["perfect"] + 1
     assert (flags["input"], flags["sly"]) == (0, 2)
-    assert "*n 2/2*" in write_matrix(ran.rows, tmp_path / "o", {})
+    assert "*n 2/2*" in write_matrix(ran.rows, tmp_path / "o", {}, "perfect")
 
 
 def test_measures_of_a_slice_are_those_of_others() -> None:
@@ -189,6 +302,12 @@ def test_measures_of_a_slice_are_those_of_others() -> None:
     assert math.isnan(changed.bias_bone)
     assert changed.nps_shift < -0.2
     assert changed.edge_ratio < 0.8
+    # where one pixel in fifty can get no darker, the mean of what is done to it says nothing
+    floored = low.copy()
+    soft = probe._tissues["soft"]
+    floored[tuple(one[::50] for one in np.nonzero(soft))] = -1024
+    assert math.isfinite(changed.bias_soft)
+    assert math.isnan(SliceProbe(floored, full).measure(blurred).bias_soft)
     noise, edges = full - _truth(), ndimage.gaussian_filter(_truth(), 2) - _truth()
     assert abs(probe.measure(low + noise).structure) < 0.1
     assert probe.measure(low + noise + 5 * edges).structure > 0.2
@@ -220,7 +339,11 @@ def test_a_run_goes_on_and_only_computes_what_is_missing(dataset: Path, tmp_path
     with (out / "matrix_slices.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len({(row["method"], row["slice"]) for row in rows}) == len(rows) == 14
-    assert json.loads((out / "matrix.json").read_text())["columns"]["a"] == {"w": 2}
+    record = json.loads((out / "matrix.json").read_text())
+    assert record["columns"]["a"] == {"w": 2}
+    assert set(record["columns"]) >= {"input", "TV (oracle)", "b"}  # whose rows are still there
+    assert [one["columns"].get("a") for one in record["calls"]] == [{"w": 1}, {"w": 1}, {"w": 2}]
+    assert all(one["versions"] and one["device"] == "cpu" for one in record["calls"])
     row = next(row for row in rows if row["method"] == "a")
     assert float(row["removed"]) > 0
     assert float(row["gain"]) != 1
@@ -268,7 +391,8 @@ def test_strengths_are_chosen_once(dataset: Path, tmp_path: Path) -> None:
 def _row(**given: object) -> SliceRow:
     zeros = dict.fromkeys(SliceRow.__dataclass_fields__, 0.0)
     texts = {"patient": "p", "series": "s", "scanner": "", "kernel": "", "thickness_mm": "",
-             "dose": "0.25", "training": "held out", "slice": "1", "method": "m", "kind": "network",
+             "dose": "0.25", "training": "held out", "approximate": "", "slice": "1",
+             "method": "m", "kind": "network",
              "version": "", "setting": ""}  # fmt: skip
     return SliceRow(**{**zeros, **texts, "mask_pixels": 10, "error_input": 100.0,
                        "error_truth": 20.0, **given})  # fmt: skip
@@ -290,8 +414,10 @@ def test_no_interval_below_six_patients(patients: int, tmp_path: Path) -> None:
         for k in range(patients)
         for name, kind, error in (("TV (oracle)", "oracle", 60.0), ("net", "network", 50.0))
     ]
-    rows += [replace(row, patient="seen", series="seen", training="seen") for row in rows[:2]]
-    text = write_matrix(rows, tmp_path, {"x, dose 0.5": "no tissue"})
+    others = [replace(row, patient=one, series=one, training=one)
+              for row in rows[:2] for one in ("seen", "development")]  # fmt: skip
+    rows += others
+    text = write_matrix(rows, tmp_path, {"x, dose 0.5": "no tissue"}, "net")
     (line,) = (line for line in text.splitlines() if line.startswith("| 0.25 | net |"))
     cells = [cell.strip() for cell in line.split("|")[1:-1]]
     assert cells[2] == str(patients)
@@ -302,7 +428,41 @@ def test_no_interval_below_six_patients(patients: int, tmp_path: Path) -> None:
         assert 1.2 < low < float(cells[3]) < high < 1.4
     assert "x, dose 0.5 (no tissue)" in text
     with (tmp_path / "matrix_patients.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == 2 * patients + 2
+        assert len(list(csv.DictReader(file))) == 2 * patients + 4
+    every = text.split("Every patient's gain by net")[1].split("## ")[0]
+    assert [line.split(" | ")[0] for line in every.splitlines()[2:] if line] == [
+        "| patient", "| ---", *(f"| p{k}" for k in range(patients))
+    ]  # fmt: skip
+    assert "| p0 |  | 1.250 |" in every
+
+
+def test_harm_counts(tmp_path: Path) -> None:
+    """A network that harms one patient in six gets no better mean for it."""
+    errors = [50.0] * (FEWEST_PATIENTS - 1) + [140.0]
+    rows = [
+        _row(patient=f"p{k}", series=f"s{k}", method=name, kind=kind, error=one)
+        for k, error in enumerate(errors)
+        for name, kind, one in (("TV (oracle)", "oracle", 60.0), ("net", "network", error))
+    ]
+    text = write_matrix(rows, tmp_path, {}, "net")
+    (line,) = (line for line in text.splitlines() if line.startswith("| 0.25 | net |"))
+    cells = [cell.strip() for cell in line.split("|")[3:-1]]
+    assert cells[:3] == [str(FEWEST_PATIENTS), "0.875", "-1.000"]
+    low, high = map(float, cells[3].split(" to "))
+    assert low < 0.5 < high == pytest.approx(1.25)
+    assert float(cells[4]) > 0.05
+    assert "| p5 |  | -1.000 |" in text
+
+
+def test_aims_are_said(tmp_path: Path) -> None:
+    nan = math.nan
+    bias = {"bias_soft": 0.4, "bias_lung": -3.2, "bias_bone": nan}
+    rows = [_row(error=50.0, series="a", **bias), _row(error=50.0, series="b", bias_soft=-1.4)]
+    text = write_matrix(rows, tmp_path, {}, "m")
+    reached = "reached on 1 of 2 series and doses; missed on"
+    assert f"- soft, at most 1 HU: {reached} b, dose 0.25 (-1.40 HU)." in text
+    assert f"- lung, at most 3 HU: {reached} a, dose 0.25 (-3.20 HU)." in text
+    assert "- bone, at most 3 HU: reached on 1 of 1 series and doses.\n" in text
 
 
 def test_long_names_are_cut() -> None:
@@ -385,7 +545,7 @@ def test_a_folder_that_cannot_be_written_is_said(dataset: Path, write: str) -> N
         "strengths": lambda: known_strengths([case], nowhere),
         "slices": lambda: read_case(case, nowhere),
         "tiles": lambda: keep_worst(nowhere, case, FairSet(full, low), low),
-        "tables": lambda: write_matrix([_row(error=1.0)], nowhere, {}),
+        "tables": lambda: write_matrix([_row(error=1.0)], nowhere, {}, "m"),
         "rows": lambda: _run(dataset, [INPUT_COLUMN], nowhere),
     }
     with pytest.raises(WriteError, match="cannot be written"):
@@ -401,6 +561,7 @@ def test_a_folder_that_cannot_be_written_is_said(dataset: Path, write: str) -> N
         (["--dose", "0.5"], "--dose does nothing without --matrix"),
         (["--choose", "."], "--choose does nothing without --matrix"),
         (["--trained-on", "L*"], "--trained-on does nothing without --matrix"),
+        (["--development", "L*"], "--development does nothing without --matrix"),
         (["--held-out"], "--held-out does nothing without --matrix"),
     ],
 )
@@ -422,7 +583,7 @@ def test_command(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     torch.save(left, tmp_path / "p.pt")
     given = ["benchmark", "ldct", str(dataset / "pair"), str(dataset / "alone"), "--matrix",
              "--dose", "0.5", "--limit", "1", "--choose", str(dataset / "alone"),
-             "--trained-on", "seen_*", "--out", str(tmp_path / "out"),
+             "--trained-on", "seen_*", "--development", "L0*", "--out", str(tmp_path / "out"),
              "--weights", f"same={tmp_path / 't.safetensors'}",
              "--weights", f"DnCNN={tmp_path / 'p.pt'}"]  # fmt: skip
     assert main([*given, "-q"]) == 0
@@ -431,6 +592,8 @@ def test_command(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "| TV (oracle) |" in header
     assert "| Wiener | same | DnCNN | scratch-w32 | truth |" in header
     assert text.count("| seen | 0.5 |") == 2
+    assert text.count("| development | real |") == 2
+    assert "\n| 0.5 |" not in text  # nobody is left to make a mean of
     for name in ("matrix.md", "matrix.json", "matrix_patients.csv", "matrix_slices.csv",
                  "matrix.png", "matrix_worst.png", "strengths.json"):  # fmt: skip
         assert (tmp_path / "out" / name).stat().st_size > 100

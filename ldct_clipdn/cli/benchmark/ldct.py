@@ -35,7 +35,7 @@ MOST_SLICES: Final = 16
 
 TABLE_OPTIONS: Final = ("method", "strips")
 
-MATRIX_OPTIONS: Final = ("dose", "choose", "trained_on", "held_out")
+MATRIX_OPTIONS: Final = ("dose", "choose", "trained_on", "development", "held_out")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -114,7 +114,15 @@ def _add_matrix_options(parser: argparse.ArgumentParser) -> None:
         help="patients, folders or files that the default weights were trained on, as a shell's "
         "pattern: marked in the table",
     )
-    group.add_argument("--held-out", action="store_true", help="leave out what is marked so")
+    group.add_argument(
+        "--development",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="the same of those by which weights, strength or recipe were chosen: marked, and in "
+        "no mean over patients",
+    )
+    group.add_argument("--held-out", action="store_true", help="leave out what was trained on")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -183,7 +191,8 @@ def _run_matrix(args: argparse.Namespace) -> int:
     device = pick_device(args.device)
     networks = [network_column(one, device) for one in (*args.weights, "default")]
     limit = MOST_SLICES if args.limit is None else args.limit
-    cases = _kept(args, find_cases(args.folders, args.dose or DOSES, limit, args.trained_on))
+    doses = args.dose or DOSES
+    cases = _kept(args, find_cases(args.folders, doses, limit, args.trained_on, args.development))
     with progress_bar(args, unit=" cells") as progress:
         ran = run_matrix(
             cases,
@@ -205,6 +214,7 @@ def _run_matrix(args: argparse.Namespace) -> int:
 
 def _kept(args: argparse.Namespace, cases: Sequence[Case]) -> list[Case]:
     """Keep what --patient and --held-out leave."""
+    from ldct_clipdn.bench.cases import SEEN
     from ldct_clipdn.errors import ConfigError
 
     if unknown := set(args.patient) - {case.patient for case in cases}:
@@ -215,7 +225,7 @@ def _kept(args: argparse.Namespace, cases: Sequence[Case]) -> list[Case]:
         case
         for case in cases
         if (not args.patient or case.patient in args.patient)
-        and not (args.held_out and case.trained)
+        and not (args.held_out and case.training == SEEN)
     ]
 
 

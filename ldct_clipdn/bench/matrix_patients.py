@@ -1,0 +1,96 @@
+"""What the matrix says of patients: every one's gain, and what all say together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from ldct_clipdn.bench.cases import HELD_OUT
+from ldct_clipdn.bench.matrix_summary import Summary, short
+from ldct_clipdn.bench.results import markdown_table
+
+__all__ = ["FEWEST_PATIENTS", "patients_table"]
+
+FEWEST_PATIENTS: Final = 6
+"""Below this many there is no interval and no p-value, only every patient's value."""
+
+DRAWS: Final = 10_000
+
+
+def patients_table(summaries: Sequence[Summary], judged: str) -> str:
+    """Draw per dose and method what held-out patients say together, and the judged one's values.
+
+    Parameters
+    ----------
+    summaries
+        Of all methods.
+    judged
+        The method whose gain on every patient is shown.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    held_out = [one for one in summaries if one.training == HELD_OUT and one.method != "input"]
+    return "\n\n".join(
+        (
+            "Held-out patients and phantoms: gain, mean over a patient's series, then over "
+            "patients; harm counts as what it is. What weights, strength or recipe were chosen by "
+            "is in none of it. Of networks the interval (bootstrap over patients) and p "
+            "(Wilcoxon's signed rank test of the gain less 1, two-sided); neither below "
+            f"{FEWEST_PATIENTS} patients.",
+            _together(held_out),
+            f"Every patient's gain by {judged}, mean over series:",
+            _every_patient([one for one in held_out if one.method == judged]),
+        )
+    )
+
+
+def _together(held_out: Sequence[Summary]) -> str:
+    lines = [["dose", "method", "patients", "mean", "lowest", "95 % interval", "p"]]
+    networks = {one.method for one in held_out if one.kind == "network"}
+    for dose in dict.fromkeys(one.dose for one in held_out):
+        for method in dict.fromkeys(one.method for one in held_out):
+            values = [*_by_patient(held_out, dose, method).values()]
+            if values:
+                tested = _tested(values) if method in networks else ["", ""]
+                mean, lowest = f"{np.mean(values):.3f}", f"{min(values):.3f}"
+                lines.append([dose, method, str(len(values)), mean, lowest, *tested])
+    return markdown_table(lines)
+
+
+def _every_patient(judged: Sequence[Summary]) -> str:
+    doses = list(dict.fromkeys(one.dose for one in judged))
+    gains = {dose: _by_patient(judged, dose, one.method) for one in judged for dose in doses}
+    lines = [["patient", "scanner", *doses]]
+    for patient, scanner in {one.patient: one.scanner for one in judged}.items():
+        known = [gains[dose].get(patient) for dose in doses]
+        cells = ["" if gain is None else f"{gain:.3f}" for gain in known]
+        lines.append([short(patient), scanner, *cells])
+    return markdown_table(lines)
+
+
+def _by_patient(summaries: Sequence[Summary], dose: str, method: str) -> dict[str, float]:
+    """Give each patient's mean gain; none where no filter helps, by which it would be measured."""
+    gains: dict[str, list[float]] = {}
+    for one in summaries:
+        if (one.dose, one.method) == (dose, method) and math.isfinite(one.gain):
+            gains.setdefault(one.patient, []).append(one.gain)
+    return {patient: sum(some) / len(some) for patient, some in gains.items()}
+
+
+def _tested(values: Sequence[float]) -> list[str]:
+    """Give interval and p-value of patients' gains; nothing of fewer than six."""
+    if len(values) < FEWEST_PATIENTS:
+        return ["", ""]
+    from scipy.stats import wilcoxon
+
+    gains = np.asarray(values)
+    means = np.random.default_rng(0).choice(gains, (DRAWS, len(gains))).mean(axis=1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    p = f"{wilcoxon(gains - 1).pvalue:.3f}" if np.any(gains != 1) else ""
+    return [f"{low:.3f} to {high:.3f}", p]

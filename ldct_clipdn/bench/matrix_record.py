@@ -1,0 +1,74 @@
+"""What a matrix was computed with: every call that added to a folder, in `matrix.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ldct_clipdn.bench.results import versions, write_text
+from ldct_clipdn.errors import ConfigError
+
+__all__ = ["CallRecord"]
+
+FILE: Final = "matrix.json"
+
+
+class CallRecord:
+    """Keeps one call beside those before it: their rows are still in the table.
+
+    Parameters
+    ----------
+    folder
+        Of the matrix.
+    columns
+        Settings by name.
+    settings
+        Whatever else the call depends on.
+
+    Raises
+    ------
+    ConfigError
+        When the folder's record cannot be read.
+    """
+
+    def __init__(
+        self, folder: Path, columns: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]
+    ) -> None:
+        self._path = folder / FILE
+        self._earlier = _calls(self._path)
+        own = {name: dict(one) for name, one in columns.items()}
+        self._call = {"columns": own, **settings, "versions": versions()}
+
+    def write(self, left_out: Mapping[str, str]) -> None:
+        """Write all calls; a call like an earlier one is not told twice.
+
+        Parameters
+        ----------
+        left_out
+            What could not be measured, with the reason.
+
+        Raises
+        ------
+        WriteError
+            When the folder cannot be written.
+        """
+        call = {**self._call, "left_out": dict(left_out)}
+        calls = [*(one for one in self._earlier if one != call), call]
+        columns = {name: one for each in calls for name, one in each["columns"].items()}
+        text = json.dumps({"columns": columns, "calls": calls}, indent=2)
+        write_text(self._path, text + "\n")
+
+
+def _calls(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["calls"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            "this is no record of a matrix by this version",
+            path=path,
+            remedy="Name another folder",
+        ) from error
