@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ldct_clipdn.bench.record import files_sha256
 from ldct_clipdn.core.benchmark import Picture
-from ldct_clipdn.data.natural import centre_crop, find_images, find_pairs, read_rgb
+from ldct_clipdn.data.natural import centre_crop, find_images, find_picture_pairs, read_rgb
 from ldct_clipdn.errors import ConfigError, DataError
 
 __all__ = ["TestSet", "image_set", "pair_set", "read_pictures", "read_validation"]
@@ -111,7 +111,7 @@ def pair_set(folder: Path, crop: int | None = None, limit: int | None = None) ->
     DataError
         When there are none, or a half is missing.
     """
-    found = find_pairs(folder)
+    found = find_picture_pairs(folder)
     pairs = found.pairs[:limit]
 
     def read() -> list[Picture]:

@@ -28,7 +28,7 @@ __all__ = [
     "PicturePair",
     "centre_crop",
     "find_images",
-    "find_pairs",
+    "find_picture_pairs",
     "picture_size",
     "published_size",
     "read_rgb",
@@ -182,7 +182,7 @@ def find_images(folder: Path) -> ImageSet:
     return found
 
 
-def find_pairs(folder: Path) -> PairSet:
+def find_picture_pairs(folder: Path) -> PairSet:
     """Find noisy and clean pictures that belong together, by what their names share.
 
     Which half a file is stands in its name or in its folder's: `..._real.png` and `..._mean.png`,

@@ -12,7 +12,7 @@ from monai.transforms import MapTransform, Randomizable, Transform
 from torch import Tensor
 
 from ldct_clipdn.core.camera import add_camera_noise, read_curves
-from ldct_clipdn.data.natural import PicturePair, find_images, find_pairs, picture_size
+from ldct_clipdn.data.natural import PicturePair, find_images, find_picture_pairs, picture_size
 from ldct_clipdn.data.noise import AddWhiteNoise, noise_named
 from ldct_clipdn.errors import ConfigError, DataError
 
@@ -207,7 +207,7 @@ def picture_noise_named(
 
 def _items(folder: Path, *, pairs: bool) -> list[dict[str, Any]]:
     if pairs:
-        return [_pair_item(one, folder) for one in find_pairs(folder).pairs]
+        return [_pair_item(one, folder) for one in find_picture_pairs(folder).pairs]
     return [{"image": str(path)} for path in find_images(folder).paths]
 
 

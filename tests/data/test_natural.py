@@ -16,7 +16,7 @@ from PIL import Image
 from ldct_clipdn.data.natural import (
     centre_crop,
     find_images,
-    find_pairs,
+    find_picture_pairs,
     picture_size,
     read_rgb,
     set_name,
@@ -76,33 +76,33 @@ def test_pairs_as_the_sets_name_them(tmp_path, noisy, clean):
     save(tmp_path / noisy, 1)
     save(tmp_path / clean, 2)
     root = tmp_path / noisy.split("/")[0]
-    (pair,) = find_pairs(root).pairs
+    (pair,) = find_picture_pairs(root).pairs
     assert (pair.noisy, pair.clean) == (tmp_path / noisy, tmp_path / clean)
 
 
 def test_pictures_of_others_are_left_out(tmp_path):
     for name in ("a_real", "a_mean", "a_ours", "b_real", "b_mean"):
         save(tmp_path / f"CC/{name}.png")
-    assert [pair.name for pair in find_pairs(tmp_path / "CC").pairs] == ["a", "b"]
+    assert [pair.name for pair in find_picture_pairs(tmp_path / "CC").pairs] == ["a", "b"]
 
 
 def test_a_half_alone_is_named(tmp_path):
     for name in ("a_real", "a_mean", "b_real"):
         save(tmp_path / f"CC/{name}.png")
     with pytest.raises(DataError, match=r"1 picture without the other half, such as .*b_real\.png"):
-        find_pairs(tmp_path / "CC")
+        find_picture_pairs(tmp_path / "CC")
     with pytest.raises(DataError, match="no such folder"):
-        find_pairs(tmp_path / "absent")
+        find_picture_pairs(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no pair of a noisy and a clean"):
-        find_pairs(tmp_path / "empty")
+        find_picture_pairs(tmp_path / "empty")
 
 
 def test_two_of_one_name_are_refused(tmp_path):
     for name in ("noisy/a.png", "input/a.png", "GT/a.png"):
         save(tmp_path / name)
     with pytest.raises(DataError, match="named alike"):
-        find_pairs(tmp_path)
+        find_picture_pairs(tmp_path)
 
 
 def test_pixels_come_as_they_are(tmp_path):
