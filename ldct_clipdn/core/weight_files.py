@@ -8,7 +8,7 @@ import pickle
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -26,6 +26,7 @@ __all__ = [
     "METADATA_KEY",
     "UNPICKLE_ERRORS",
     "WeightsFile",
+    "check_known_name",
     "file_sha256",
     "known_weights",
     "read_weights_file",
@@ -151,7 +152,7 @@ def read_weights_file(path: Path, *, trust_torchscript: bool = False) -> Weights
     sha256 = file_sha256(path)
     if path.stat().st_size == 0:
         raise WeightsError("the file is empty", path=path, remedy="Copy or download it again")
-    _check_known_name(path, sha256)
+    check_known_name(path, sha256)
     if _looks_like_safetensors(path):
         form, (content, extra) = "safetensors", _read_safetensors(path)
     elif _is_torchscript(path):
@@ -162,7 +163,12 @@ def read_weights_file(path: Path, *, trust_torchscript: bool = False) -> Weights
     return WeightsFile(path, sha256, form, state, extra)
 
 
-def write_weights_file(path: Path, state: Mapping[str, Tensor], extra: Mapping[str, Any]) -> None:
+def write_weights_file(
+    path: Path,
+    state: Mapping[str, Tensor],
+    extra: Mapping[str, Any],
+    check: Callable[[Path], None] | None = None,
+) -> None:
     """Write tensors whole or not at all.
 
     Parameters
@@ -174,6 +180,9 @@ def write_weights_file(path: Path, state: Mapping[str, Tensor], extra: Mapping[s
         Tensors by name.
     extra
         Configuration and origin, as JSON can hold it.
+    check
+        Looks at what was written before it gets its name; what it raises leaves everything as it
+        was.
 
     Raises
     ------
@@ -189,6 +198,8 @@ def write_weights_file(path: Path, state: Mapping[str, Tensor], extra: Mapping[s
             else:
                 with partial.open("wb") as file:
                     torch.save(tensors, file)
+            if check is not None:
+                check(partial)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch's writer ends a full disk so
         raise WeightsError(
             f"cannot be written ({system_words(error)})",
@@ -197,7 +208,21 @@ def write_weights_file(path: Path, state: Mapping[str, Tensor], extra: Mapping[s
         ) from error
 
 
-def _check_known_name(path: Path, sha256: str) -> None:
+def check_known_name(path: Path, sha256: str) -> None:
+    """Refuse a file that is called like known weights and is another.
+
+    Parameters
+    ----------
+    path
+        The file's name.
+    sha256
+        Of its bytes.
+
+    Raises
+    ------
+    WeightsError
+        When the table has another SHA-256 for this name.
+    """
     entry = known_weights().get(path.name)
     if entry and entry["sha256"] != sha256:
         raise WeightsError(
@@ -227,8 +252,11 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _is_torchscript(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    except UNPICKLE_ERRORS as error:
+        raise _damaged(path, "a damaged checkpoint or archive") from error
 
 
 def _read_torchscript(path: Path, sha256: str, trust: bool) -> dict[str, Tensor]:

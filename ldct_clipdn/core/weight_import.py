@@ -9,10 +9,12 @@ from typing import Literal
 
 import torch
 
+from ldct_clipdn.core.denoiser import CLIPDenoiser
 from ldct_clipdn.core.encoder import layout_of
 from ldct_clipdn.core.weight_checks import fitting_encoder, is_denoiser, visual_tower
 from ldct_clipdn.core.weight_files import (
     WeightsFile,
+    check_known_name,
     file_sha256,
     known_weights,
     read_weights_file,
@@ -136,7 +138,7 @@ def import_weights(
 
 
 def export_denoiser(source: str | Path, target: Path) -> WeightsReport:
-    """Promote a run's checkpoint to weights alone, and check what was written.
+    """Promote a run's checkpoint to weights alone; what was written is checked before it is there.
 
     Parameters
     ----------
@@ -156,16 +158,33 @@ def export_denoiser(source: str | Path, target: Path) -> WeightsReport:
     ConfigError
         When `target` has another ending.
     WeightsError
-        When `source` is no denoiser, or the new file does not load back to the same tensors.
+        When `source` is no denoiser, or the new file would not load back to the same tensors: a
+        bare state dict tells CLIP's ResNets alone.
     """
     file = read_weights_file(find_weights(source))
     model, _ = open_denoiser(file.path)
-    save_denoiser(model, target, {k: v for k, v in file.extra.items() if k != "config"})
-    written = load_denoiser(target).state_dict()
-    for key, value in model.state_dict().items():
-        if not torch.equal(written[key], value):
-            raise WeightsError(f"{key} was not written as it is", path=target)
+    notes = {k: v for k, v in file.extra.items() if k != "config"}
+    save_denoiser(model, target, notes, lambda written: _check_export(model, written, target))
     return identify_weights(target)
+
+
+def _check_export(model: CLIPDenoiser, written: Path, target: Path) -> None:
+    check_known_name(target, file_sha256(written))
+    try:
+        found = load_denoiser(written).state_dict()
+    except WeightsError as error:
+        if target.suffix == ".safetensors":
+            raise
+        config = model.config
+        raise WeightsError(
+            f"a bare state dict would not load again: it does not say that its encoder is "
+            f"{config.encoder} and its decoder {config.decoder}",
+            path=target,
+            remedy="Give a name that ends in .safetensors, which keeps the configuration",
+        ) from error
+    for key, value in model.state_dict().items():
+        if not torch.equal(found[key], value):
+            raise WeightsError(f"{key} was not written as it is", path=target)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -165,7 +165,12 @@ def _noise_notes(file: WeightsFile) -> tuple[float | None, tuple[float, float] |
         ) from error
 
 
-def save_denoiser(model: CLIPDenoiser, path: Path, notes: Mapping[str, Any] | None = None) -> None:
+def save_denoiser(
+    model: CLIPDenoiser,
+    path: Path,
+    notes: Mapping[str, Any] | None = None,
+    check: Callable[[Path], None] | None = None,
+) -> None:
     """Write a denoiser's weights.
 
     Parameters
@@ -176,6 +181,8 @@ def save_denoiser(model: CLIPDenoiser, path: Path, notes: Mapping[str, Any] | No
         `.safetensors` (with its configuration inside) or `.pt` (a bare state dict, for MONAI).
     notes
         What else a safetensors file is to say, as JSON can hold it.
+    check
+        As for `write_weights_file`.
 
     Raises
     ------
@@ -191,7 +198,7 @@ def save_denoiser(model: CLIPDenoiser, path: Path, notes: Mapping[str, Any] | No
             remedy="Give a name that ends in .safetensors or .pt",
         )
     write_weights_file(
-        path, model.state_dict(), {**(notes or {}), "config": model.config.to_dict()}
+        path, model.state_dict(), {**(notes or {}), "config": model.config.to_dict()}, check
     )
 
 

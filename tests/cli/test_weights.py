@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +15,14 @@ from safetensors.torch import save_file
 
 from ldct_clipdn.core import weight_files, weight_import, weight_store
 from ldct_clipdn.core.config import DenoiserConfig
-from ldct_clipdn.core.denoiser import build_denoiser
+from ldct_clipdn.core.denoiser import CLIPDenoiser, build_denoiser
 from ldct_clipdn.core.encoders import make_encoder
-from ldct_clipdn.core.weights import ENCODER_VARIABLE, load_denoiser, read_encoder_weights
+from ldct_clipdn.core.weights import (
+    ENCODER_VARIABLE,
+    load_denoiser,
+    read_encoder_weights,
+    save_denoiser,
+)
 from ldct_clipdn.training.checkpoint import RunState
 
 SCRIPTING = pytest.mark.filterwarnings(r"ignore:.torch\.jit\.(script|save)")
@@ -312,11 +318,64 @@ def test_export_refuses_what_it_cannot_do(
 def test_export_notices_when_the_file_differs(
     cli: Callable, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoil(model: torch.nn.Module, path: Path, notes: object) -> None:
-        other = build_denoiser(encoder="tiny").state_dict()
-        torch.save(other, path)
+    save = torch.save
 
-    monkeypatch.setattr(weight_import, "save_denoiser", spoil)
+    def spoil(_: object, file: object) -> None:
+        save(build_denoiser(encoder="tiny").state_dict(), file)
+
+    monkeypatch.setattr(torch, "save", spoil)
+    (tmp_path / "m.pt").write_bytes(b"good")
     done = cli("weights", "export", run_dir / "best.pt", tmp_path / "m.pt")
     assert done.code == 1
     assert "was not written as it is" in done.err
+    assert (tmp_path / "m.pt").read_bytes() == b"good"
+    assert {one.name for one in tmp_path.iterdir()} == {"m.pt", "run"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"encoder": "MoCo-v3-RN50", "width": 2}, "encoder is MoCo-v3-RN50"),
+        ({"encoder": "ImageNet-RN50v2", "width": 2}, "encoder is ImageNet-RN50v2"),
+        ({"decoder": "restormer"}, "decoder restormer"),
+    ],
+)
+def test_export_leaves_what_is_there_where_a_bare_state_dict_would_not_do(
+    cli: Callable, tmp_path: Path, settings: dict[str, Any], said: str
+) -> None:
+    config = DenoiserConfig(**{"encoder": "tiny", **settings})
+    save_denoiser(CLIPDenoiser(config), tmp_path / "a.safetensors")
+    (tmp_path / "models").mkdir()
+    target = tmp_path / "models" / "model.pt"
+    target.write_bytes(b"good")
+    done = cli("weights", "export", tmp_path / "a.safetensors", target)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"ldct-clipdn weights: {target}: a bare state dict")
+    assert said in done.err
+    assert "ends in .safetensors" in done.err
+    assert target.read_bytes() == b"good"
+    assert list(target.parent.iterdir()) == [target]
+    assert (
+        cli("weights", "export", tmp_path / "a.safetensors", tmp_path / "b.safetensors").code == 0
+    )
+
+
+def test_export_never_takes_the_name_of_known_weights(
+    cli: Callable, run_dir: Path, tmp_path: Path
+) -> None:
+    done = cli("weights", "export", run_dir / "best.pt", tmp_path / "RN50.pt")
+    assert done.code == 1
+    assert "give it another name" in done.err
+    assert not list(tmp_path.glob("*.pt"))
+
+
+def test_verify_of_an_archive_whose_directory_is_damaged(cli: Callable, tmp_path: Path) -> None:
+    path = tmp_path / "bad.pt"
+    torch.save(build_denoiser(encoder="tiny").state_dict(), path)
+    content = path.read_bytes()
+    assert content.count(b"PK\x01\x02") > 5
+    path.write_bytes(content.replace(b"PK\x01\x02", b"PK\x00\x00"))
+    done = cli("weights", "verify", path)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"ldct-clipdn weights: {path}: this is a damaged")
+    assert done.err.count("\n") == 1

@@ -222,6 +222,28 @@ def test_the_last_engine_is_kept_and_another_takes_its_place(
     assert len(opened) == 4
 
 
+def test_weights_written_anew_under_their_name_are_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a training does with best.pt; and a relative path is another file in another folder."""
+    hu = np.random.default_rng(0).normal(40, 20, (32, 32))
+    model, answers = build_denoiser(encoder="tiny", start="identity"), []
+    for _ in range(3):
+        with torch.no_grad():
+            model.last.weight.mul_(0.999)
+        save_denoiser(model, tmp_path / "best.safetensors")
+        answers.append(denoise_hu(hu, tmp_path / "best.safetensors"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "best.safetensors").rename(tmp_path / "other" / "best.safetensors")
+    monkeypatch.chdir(tmp_path / "other")
+    np.testing.assert_array_equal(denoise_hu(hu, "best.safetensors"), answers[-1])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        denoise_hu(hu, "best.safetensors")
+    assert not np.array_equal(answers[0], answers[1])
+    assert not np.array_equal(answers[1], answers[2])
+
+
 def test_no_pixel_changes_by_more_than_five_times_the_noise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
