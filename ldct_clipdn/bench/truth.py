@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from ldct_clipdn.bench.anatomies import PATIENTS, SHEPP_LOGAN
+from ldct_clipdn.bench.cases import find_cases, simulation_of
 from ldct_clipdn.bench.contestants import STRENGTHS, Contestant, contestants
 from ldct_clipdn.bench.contrast import (
     DiscRow,
@@ -34,10 +35,8 @@ from ldct_clipdn.bench.truth_parts import PARTS
 from ldct_clipdn.bench.truth_tables import write_report
 from ldct_clipdn.ct.lowdose import simulate_low_dose
 from ldct_clipdn.ct.noise_meter import measure_noise
-from ldct_clipdn.data.slices import CTSlice, dicom_images, find_slices, read_frames
+from ldct_clipdn.data.slices import read_frames
 from ldct_clipdn.errors import ConfigError, DataError
-from ldct_clipdn.io.scan import pixel_spacing
-from ldct_clipdn.io.volumes import open_volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,8 +59,7 @@ ROWS: Final[dict[str, type[Any]]] = {
 
 KERNEL: Final = "standard"
 
-PIXEL_MM: Final = 0.75
-"""Of real slices that do not say it; only texture depends on it."""
+DRAWN_DOSE: Final = 0.25
 
 
 class RealSlice(NamedTuple):
@@ -70,16 +68,16 @@ class RealSlice(NamedTuple):
     Parameters
     ----------
     name
-        Patient and kernel.
+        Its series.
     hu
         float32 [H, W] in HU.
-    pixel_mm
-        Distance of pixels in mm.
+    spacing_mm
+        Distance of rows and of columns, as its file has it.
     """
 
     name: str
     hu: Plane
-    pixel_mm: float
+    spacing_mm: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -209,7 +207,9 @@ def _drawn_slices(options: TruthOptions) -> list[DrawsOf]:
     for one in islice(real_slices(options.ct), 1):
         # of one slice: its tube current is the same in every draw
         stack = np.repeat(one.hu[None], options.slice_draws, axis=0)
-        noisy = simulate_low_dose(stack, dose=0.25, spacing_mm=one.pixel_mm, seed=options.seed)
+        noisy = simulate_low_dose(
+            stack, dose=DRAWN_DOSE, spacing_mm=one.spacing_mm, seed=options.seed
+        )
         drawn.append(DrawsOf(one.name, one.hu, noisy, measure_noise(noisy[0])))
     return drawn
 
@@ -239,26 +239,14 @@ def real_slices(folders: Sequence[Path]) -> Iterator[RealSlice]:
     DataError
         When folders are given and hold no normal dose, or a slice cannot be read.
     """
-    series: dict[str, list[CTSlice]] = {}
-    for folder in folders:
-        for one in find_slices(folder).slices:
-            if one.dose == "normal":
-                series.setdefault(" ".join(filter(None, (one.patient, one.kernel))), []).append(one)
-    if folders and not series:
+    cases = find_cases(folders, (DRAWN_DOSE,), limit=1)
+    simulated = [(one, how) for one in cases if (how := simulation_of(one))]
+    if folders and not simulated:
         raise DataError("no CT of normal dose", path=folders[0], remedy="Give other folders")
-    for name, slices in series.items():
-        one = slices[len(slices) // 2]
+    for case, how in simulated:
+        (one,) = case.slices
         hu = next(islice(read_frames(one.path), one.frame, None))
-        yield RealSlice(name, hu, _pixel_mm(one))
-
-
-def _pixel_mm(one: CTSlice) -> float:
-    spacing: tuple[float, float] | None = None
-    if one.kind == "volume":
-        spacing = open_volume(one.path).spacing_mm
-    elif one.kind == "dicom":
-        spacing = pixel_spacing(dicom_images(one.path)[one.frame].header)
-    return spacing[0] if spacing else PIXEL_MM
+        yield RealSlice(case.series, hu, how.spacing_mm)
 
 
 def _check_same_run(folder: Path, engine: Backend, options: TruthOptions) -> None:

@@ -274,7 +274,7 @@ def test_real_slices_are_the_middle_ones_of_normal_dose(tmp_path):
     (one,) = real_slices([tmp_path / "p"])
     assert one.name
     assert one.hu.shape == (64, 64)
-    assert one.pixel_mm == pytest.approx(spacing_mm(64)[1])
+    assert one.spacing_mm == pytest.approx(spacing_mm(64)[1:])
     assert one.hu.min() == pytest.approx(-1000, abs=60)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError):
@@ -285,12 +285,12 @@ def test_a_volume_says_its_own_spacing(tmp_path):
     affine = np.diag([0.4, 0.4, 2.0, 1.0])
     nibabel.Nifti1Image(np.full((32, 32, 3), 40, np.int16), affine).to_filename(tmp_path / "v.nii")
     (one,) = real_slices([tmp_path])
-    assert one.pixel_mm == pytest.approx(0.4)
+    assert one.spacing_mm == pytest.approx((0.4, 0.4))
 
 
 def test_draws_on_a_real_slice_are_simulated_for_its_pixels(tmp_path, monkeypatch):
     assert main(["phantom", str(tmp_path / "p"), "--size", "64", "--slices", "1", "-q"]) == 0
-    used: list[float] = []
+    used: list[tuple[float, float]] = []
 
     def simulated(hu, *, dose, spacing_mm, seed):
         used.append(spacing_mm)
@@ -300,7 +300,7 @@ def test_draws_on_a_real_slice_are_simulated_for_its_pixels(tmp_path, monkeypatc
     monkeypatch.setattr(truth, "simulate_low_dose", simulated)
     options = TruthOptions(("draws",), draws=20, slice_draws=2, ct=(tmp_path / "p",))
     assert len(truth._drawn_slices(options)) == 2
-    assert used == [pytest.approx(spacing_mm(64)[1])]
+    assert used == [pytest.approx(spacing_mm(64)[1:])]
 
 
 @pytest.mark.usefixtures("small")
