@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["BLENDS", "CLASSIC", "Candidate", "Filter", "candidates", "every_setting"]
+__all__ = ["BLENDS", "CLASSIC", "Candidate", "Filter", "every_setting"]
 
 BLENDS: Final = (0.0, 0.1, 0.2, 0.3)
 """Shares of the input that are mixed into a result."""
@@ -69,25 +69,6 @@ class Candidate:
     strength: float
     blend: float
     result: NDArray[np.float32]
-
-
-def candidates(noisy: NDArray[np.float32], noise_hu: float) -> Iterator[Candidate]:
-    """Run every filter at every strength and blend.
-
-    Parameters
-    ----------
-    noisy
-        [Z, H, W] in HU.
-    noise_hu
-        Standard deviation of the noise.
-
-    Yields
-    ------
-    Candidate
-        One setting's result.
-    """
-    for one in CLASSIC:
-        yield from every_setting(one, noisy, noise_hu)
 
 
 def every_setting(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INPUT_COLUMN",
+    "ORACLE",
     "Answer",
     "Column",
     "choose_strengths",

@@ -9,26 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from ldct_clipdn.bench.cases import Case, find_cases, read_case
-from ldct_clipdn.bench.classic import Candidate, candidates
+from ldct_clipdn.bench.columns import INPUT_COLUMN, ORACLE, Answer, Column, oracle_columns
 from ldct_clipdn.bench.fair import FairSet, window_psnr
 from ldct_clipdn.bench.results import write_rows
 from ldct_clipdn.errors import DataError, ReadError
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Volume = NDArray[np.float32]
-
 __all__ = ["ProofRow", "run_proof"]
 
-INPUT: Final = "input"
 TRUTH: Final = "truth"
-Denoise = Callable[["Volume"], "Volume"]
 
 
 @dataclass(frozen=True)
@@ -74,8 +67,7 @@ class ProofRow:
 
 def run_proof(
     dataset_dir: Path,
-    name: str,
-    denoise: Denoise,
+    judged: Column,
     target: Path,
     *,
     doses: Sequence[float] = (),
@@ -88,10 +80,8 @@ def run_proof(
     ----------
     dataset_dir
         Data that the training understands: real pairs, normal dose, or both.
-    name
-        Of the denoiser.
-    denoise
-        [Z, H, W] in HU to the same.
+    judged
+        The denoiser, as `network_column` makes it.
     target
         Output folder.
     doses
@@ -121,50 +111,48 @@ def run_proof(
         except (DataError, ReadError) as error:
             say(f"  left out: {error.reason}")
             continue
-        rows += _measure(case, fair, name, denoise)
+        rows += _measure(case, fair, judged)
         write_rows(target / "fair.csv", [asdict(one) for one in rows])
     if not rows:
         raise DataError("no series with uniform soft tissue to measure on", path=dataset_dir)
     return rows
 
 
-def _measure(case: Case, fair: FairSet, name: str, denoise: Denoise) -> list[ProofRow]:
-    low, slices = fair.quarter, len(case.slices)
-    best: dict[str, Candidate] = {}
-    for tried in candidates(low, fair.noise_hu):
-        known = best.get(tried.name)
-        if known is None or fair.error(tried.result) < fair.error(known.result):
-            best[tried.name] = tried
-    champion = min(best.values(), key=lambda tried: fair.error(tried.result)).result
+def _measure(case: Case, fair: FairSet, judged: Column) -> list[ProofRow]:
+    oracles = [
+        (one.name.removesuffix(f" ({ORACLE})"), one.denoise(fair)) for one in oracle_columns()
+    ]
+    champion = min((answer.hu for _, answer in oracles), key=fair.error)
     yardstick = fair.removed(champion)
-    raw = np.array(fair.error_by_slice(low))
+    raw = np.array(fair.error_by_slice(fair.quarter))
     by_champion = raw - np.array(fair.error_by_slice(champion))
 
-    def row(method: str, result: Volume, setting: str = "") -> ProofRow:
-        gains = (raw - np.array(fair.error_by_slice(result))) / by_champion
+    def row(method: str, answer: Answer) -> ProofRow:
+        gains = (raw - np.array(fair.error_by_slice(answer.hu))) / by_champion
         return ProofRow(
             series=case.series,
             dose=case.dose,
-            slices=slices,
+            slices=len(case.slices),
             method=method,
-            removed=fair.removed(result),
-            gain=fair.removed(result) / yardstick,
+            removed=fair.removed(answer.hu),
+            gain=fair.removed(answer.hu) / yardstick,
             worst_gain=float(np.min(gains, where=np.isfinite(gains), initial=np.inf)),
-            psnr=window_psnr(result, fair.full),
-            bias_hu=float((result - low)[fair.mask].mean()),
-            setting=setting,
+            psnr=window_psnr(answer.hu, fair.full),
+            bias_hu=float((answer.hu - fair.quarter)[fair.mask].mean()),
+            setting=answer.setting,
         )
 
-    nan = float("nan")
     return [
-        row(INPUT, low),
-        *(
-            row(b.name, b.result, f"strength {b.strength:.2g}, blend {b.blend:g}")
-            for b in best.values()
-        ),
-        ProofRow(
-            case.series, case.dose, slices, TRUTH, 1.0, 1 / yardstick, nan, nan, 0.0,
-            f"a = {fair.shares.share:.3f}, {fair.shares.blocks} blocks",
-        ),
-        row(name, denoise(low)),
-    ]  # fmt: skip
+        row(INPUT_COLUMN.name, INPUT_COLUMN.denoise(fair)),
+        *(row(*one) for one in oracles),
+        _truth(case, fair, yardstick),
+        row(judged.name, judged.denoise(fair)),
+    ]
+
+
+def _truth(case: Case, fair: FairSet, yardstick: float) -> ProofRow:
+    nan, shares = float("nan"), fair.shares
+    setting = f"a = {shares.share:.3f}, {shares.blocks} blocks"
+    return ProofRow(
+        case.series, case.dose, len(case.slices), TRUTH, 1.0, 1 / yardstick, nan, nan, 0.0, setting
+    )

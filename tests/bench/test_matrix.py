@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 import torch
-from builders import make_series
+from builders import edit, make_series
 from coloured import B30F, coloured_noise
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -182,6 +183,36 @@ def test_another_simulation_is_another_noise(
     # a real dose does not depend on it
     real = find_cases([dataset / "pair"], ())[0]
     assert simulation_of(real) is None
+
+
+def test_pixels_and_current_are_the_files(tmp_path: Path) -> None:
+    image = sitk.GetImageFromArray(np.zeros((2, 32, 32), np.int16))
+    image.SetSpacing((0.9, 0.9, 3.0))
+    sitk.WriteImage(image, str(tmp_path / "one.nrrd"))
+    (tmp_path / "prepared").mkdir()
+    np.save(tmp_path / "prepared" / "L001_0_target.npy", np.zeros((32, 32), np.float32))
+    for name, currents in (("current", (300, 100)), ("none", (0, 100))):
+        paths = make_series(tmp_path / name, slices=2, patient_id=name, spacing=("0.5", "0.5"))
+        for path, current in zip(paths, currents, strict=True):
+            edit(path, XRayTubeCurrent=current)
+    found = {
+        name: simulation_of(find_cases([tmp_path / name], (0.5,))[0])
+        for name in ("one.nrrd", "prepared", "current", "none")
+    }
+    assert [(one.spacing_mm, one.tube_current) for one in found.values() if one] == [
+        ((0.9, 0.9), None), ((0.75, 0.75), None), ((0.5, 0.5), (300, 100)), ((0.5, 0.5), None)
+    ]  # fmt: skip
+    assert len({one.digest for one in found.values() if one}) == 4
+
+
+def test_pixels_that_are_not_square_are_left_out(dataset: Path, tmp_path: Path) -> None:
+    full, _ = _noisy()
+    make_series(tmp_path / "flat", slices=2, rows=SIZE, columns=SIZE, patient_id="flat",
+                spacing=("0.7", "0.9"), hu=lambda k: full[k])  # fmt: skip
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("ldct_clipdn.bench.cases.simulate_low_dose", lowdose.simulate_low_dose)
+        with pytest.raises(DataError, match="not square"):
+            read_case(find_cases([tmp_path / "flat"], (0.5,))[0])
 
 
 def test_rows_say_what_the_dose_is_worth(

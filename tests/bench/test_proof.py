@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from coloured import B30F, coloured_noise
 
 from ldct_clipdn.bench import cases
 from ldct_clipdn.bench.classic import CLASSIC
+from ldct_clipdn.bench.columns import Answer, Column
 from ldct_clipdn.bench.proof import run_proof
 from ldct_clipdn.cli.main import main
 from ldct_clipdn.errors import DataError
@@ -31,7 +33,11 @@ def _few_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
     few = tuple(replace(one, strengths=one.strengths[-6:-5] or (0.8,)) for one in CLASSIC)
-    monkeypatch.setattr("ldct_clipdn.bench.classic.CLASSIC", few)
+    monkeypatch.setattr("ldct_clipdn.bench.columns.CLASSIC", few)
+
+
+def _column(name: str, denoise: Callable[[np.ndarray], np.ndarray]) -> Column:
+    return Column(name, "network", lambda fair: Answer(denoise(fair.quarter)))
 
 
 @pytest.fixture
@@ -51,9 +57,8 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def test_rows_of_a_real_pair(dataset: Path, tmp_path: Path) -> None:
-    rows = run_proof(
-        dataset, "perfect", lambda hu: np.stack([_truth()] * len(hu)), tmp_path / "out"
-    )
+    perfect = _column("perfect", lambda hu: np.stack([_truth()] * len(hu)))
+    rows = run_proof(dataset, perfect, tmp_path / "out")
     by_method = {row.method: row for row in rows}
     assert set(by_method) == {"input", "Gaussian", "TV", "NLM", "Wiener", "truth", "perfect"}
     assert {row.dose for row in rows} == {"real"}
@@ -74,7 +79,7 @@ def test_simulated_doses(dataset: Path, tmp_path: Path, monkeypatch: pytest.Monk
         return hu + np.stack([coloured_noise(B30F, SIZE, 20.0, seed=k) for k in range(len(hu))])
 
     monkeypatch.setattr(cases, "simulate_low_dose", simulate)
-    rows = run_proof(dataset, "same", lambda hu: hu, tmp_path, doses=(0.5, 0.25), limit=1)
+    rows = run_proof(dataset, _column("same", np.copy), tmp_path, doses=(0.5, 0.25), limit=1)
     assert asked == [0.5, 0.25]
     assert [row.dose for row in rows if row.method == "same"] == ["real", "0.5", "0.25"]
     assert all(row.removed == 0 for row in rows if row.method == "same")
@@ -84,7 +89,7 @@ def test_simulated_doses(dataset: Path, tmp_path: Path, monkeypatch: pytest.Monk
 def test_nothing_to_measure_is_an_error(tmp_path: Path) -> None:
     make_series(tmp_path / "air", slices=1, hu=lambda _: np.full((32, 32), -1000.0))
     with pytest.raises(DataError):
-        run_proof(tmp_path / "air", "none", lambda hu: hu, tmp_path / "out", doses=(0.5,))
+        run_proof(tmp_path / "air", _column("none", np.copy), tmp_path / "out", doses=(0.5,))
 
 
 def test_command(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

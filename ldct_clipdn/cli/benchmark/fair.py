@@ -54,11 +54,9 @@ def run(args: argparse.Namespace) -> int:
     int
         0.
     """
+    from ldct_clipdn.bench.columns import network_column
     from ldct_clipdn.bench.proof import run_proof
-    from ldct_clipdn.inference.denoise import denoise_slices
-    from ldct_clipdn.inference.engine import open_engine
-
-    engine = open_engine(args.weights, device=args.device)
+    from ldct_clipdn.inference.engine import pick_device
 
     def say(line: str) -> None:
         if not args.quiet:
@@ -66,8 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
     rows = run_proof(
         args.dataset,
-        Path(engine.weights.name).stem,
-        lambda hu: denoise_slices(hu, engine, strength=1.0),
+        network_column(args.weights, pick_device(args.device)),
         args.out,
         doses=args.dose,
         limit=args.limit,
