@@ -1,4 +1,4 @@
-"""Everything that decides what a denoiser computes, but its weights."""
+"""Everything that decides what a denoiser makes of values from 0 to 1, but its weights."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ FROM_SCRATCH: Final = "trained from scratch, no CLIP"
 @dataclass(frozen=True)
 class DenoiserConfig:
     """Everything that decides what a denoiser computes, but its weights; stored beside them.
+
+    Its input is in [0, 1]. Which HU these were in training is not stored: weights that were trained
+    on another range than `HURange()` need `denoise --window` to be used on it.
 
     Parameters
     ----------

@@ -17,6 +17,8 @@ from ldct_clipdn.core.weight_import import export_denoiser
 from ldct_clipdn.core.weights import load_denoiser
 from ldct_clipdn.training.inferer import HalfInferer
 
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
 TINY = {
     "network_def#encoder": "tiny",
     "network_def#width": 2,
@@ -146,6 +148,32 @@ def test_goes_on_bit_for_bit(
             assert all(torch.equal(value, other[part][key]) for key, value in one[part].items())
     for name in ("train.csv", "validation.csv"):
         assert rows(whole / name) == rows(cut_off / name)
+
+
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("fall", 0), ("margin", -1), ("average_decay", 1), ("average_decay", "slow")],
+)
+def test_impossible_settings(name: str, value: object, dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        _train(dataset, tmp_path, **{"max_iterations": 2, name: value})
+    assert str(our_error(caught.value)).startswith(f"--{name} cannot be {value!r}")
+
+
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+def test_trainings_for_equal_time_do_not_validate(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is only kept out of the training: `validation_slices` 0, as the script has."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    from ct_trainings import REDUCED
+
+    folders = {"validation_dir": str(dataset / "full_1mm" / "L096")}
+    settings = {**REDUCED, "crop_size": 32, "max_iterations": 2, "fall": 1}
+    run = _train(dataset, tmp_path, **settings, **folders)
+    assert _saved(run, "best.pt")["settings"]["training_slices"] == 6
+    assert not (run / "validation.csv").exists()
 
 
 @pytest.mark.filterwarnings("ignore:parsing config_file")
