@@ -93,7 +93,7 @@ def known_networks() -> dict[str, nn.Module]:
     encoders = ("RN50x4", "RN50x16", "ViT-B-16", "MoCo-v3-RN50", "ImageNet-RN50v2")
     ours: dict[str, dict[str, Any]] = {
         "CLIPDenoising": {},
-        "CLIPDenoising, C = 32 (the default weights' layout)": {"width": 32},
+        "CLIPDenoising, C = 32": {"width": 32},
         **{f"CLIPDenoising, {one}": {"encoder": one} for one in encoders},
         "CLIPDenoising, with F5": {"use_f5": True},
         "CLIPDenoising, Restormer decoder": {"decoder": "restormer"},
@@ -173,7 +173,8 @@ def efficiency_table(
         f"# Efficiency (Table 6), one image of 3 x {side} x {side}\n\n{table}\n\n"
         f"Measured on: {device}, torch {torch.__version__}; median of {repeats} runs after "
         f"{WARM_UP}; random weights.\n\n[paper]: {SOURCE}; one image of 3 x {SIDE} x {SIDE} on "
-        "a device it does not name. HAT's printed figures are DnCNN's.\n"
+        "a device it does not name. HAT's printed figures are DnCNN's. C = 32: the default "
+        "weights' layout, here for colour.\n"
     )
 
 
