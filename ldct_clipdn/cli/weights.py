@@ -64,7 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "write a run's weights alone",
         "Write the weights of a run's best.pt or last.pt without what only training needs, and "
         "check the new file. .safetensors keeps the configuration; .pt is a bare state dict, as "
-        "MONAI bundles have it.",
+        "MONAI bundles have it, for networks whose encoder is a ResNet of CLIP's layout.",
     )
     export.add_argument("source", metavar="CHECKPOINT", type=Path)
     export.add_argument("target", metavar="FILE", type=Path)
