@@ -163,7 +163,7 @@ def run_evaluation(evaluator: Evaluator, validation_log: MeasureLog) -> None:
 
 
 def run_inference(evaluator: Evaluator, output_dir: str) -> None:
-    """Denoise every slice of a data set that can be read, with a progress bar.
+    """Denoise every slice or picture of a data set that can be read, with a progress bar.
 
     Parameters
     ----------
@@ -175,11 +175,11 @@ def run_inference(evaluator: Evaluator, output_dir: str) -> None:
     Raises
     ------
     DataError
-        When slices were left out; the others are there.
+        When some were left out; the others are there.
     """
     loader: Any = evaluator.data_loader
     count, done = len(loader.dataset.data), 0
-    with tqdm(total=count, desc="denoising", unit=" slices", disable=None) as bar:
+    with tqdm(total=count, desc="denoising", unit=" images", disable=None) as bar:
 
         def note(engine: Evaluator) -> None:
             nonlocal done
@@ -188,11 +188,11 @@ def run_inference(evaluator: Evaluator, output_dir: str) -> None:
 
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, note)
         evaluator.run()
-    logger.info("%s in HU: %s", counted(done, "slice"), output_dir)
+    logger.info("%s denoised: %s", counted(done, "image"), output_dir)
     if done < count:
         raise DataError(
-            f"{count - done} of {counted(count, 'slice')} could not be read and were left out",
-            remedy="They are named above; `ldct-clipdn data check DIR` says more",
+            f"{count - done} of {counted(count, 'image')} could not be read and were left out",
+            remedy="They are named above; of CT `ldct-clipdn data check DIR` says more",
         )
 
 

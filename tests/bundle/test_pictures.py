@@ -151,23 +151,36 @@ def test_pictures_that_differ_in_their_ending_alone_have_results_of_their_own(tm
     assert names == {"p0.bmp": "p0", "p0.png": "p0_2", "p0.tif": "p0_3", "p0_2.png": "p0_2_2"}
 
 
-def test_inference_writes_what_the_network_makes(pictures, tmp_path):
+def infer(source: Path, folder: Path) -> Path:
     model = build_denoiser(in_channels=3, encoder="tiny", width=4, start="identity").eval()
-    save_denoiser(model, tmp_path / "w.safetensors")
+    save_denoiser(model, folder / "w.safetensors")
     monai.bundle.run(
         run_id="inference",
         config_file=str(CONFIGS / "inference.json"),
         logging_file=False,
-        dataset_dir=str(pictures),
-        weights=str(tmp_path / "w.safetensors"),
-        output_dir=str(tmp_path / "out"),
+        dataset_dir=str(source),
+        weights=str(folder / "w.safetensors"),
+        output_dir=str(folder / "out"),
         device="cpu",
     )
-    written = sorted((tmp_path / "out").iterdir())
+    return folder / "out"
+
+
+def test_inference_writes_what_the_network_makes(pictures, tmp_path):
+    written = sorted(infer(pictures, tmp_path).iterdir())
     assert [path.name for path in written] == ["p0.png", "p1.png", "p2.png"]
     for path in written:  # the identity start passes pictures through
         change = read_rgb(path).int() - read_rgb(pictures / path.name).int()
         assert int(change.abs().max()) <= 1
+
+
+def test_inference_goes_on_without_what_cannot_be_read(tmp_path):
+    source = save_pictures(tmp_path / "in", 2)
+    (source / "p0.png").write_bytes(b"no picture")
+    with pytest.raises(RuntimeError) as caught:
+        infer(source, tmp_path)
+    assert "1 of 2 images could not be read" in our_error(caught.value).reason
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["p1.png"]
 
 
 def test_camera_noise_follows_its_seed():

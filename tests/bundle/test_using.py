@@ -238,7 +238,7 @@ def test_inference_goes_on_past_what_cannot_be_read(
             weights=str(weights),
             **{"dataloader#num_workers": workers},
         )
-    assert "1 of 2 slices could not be read" in our_error(caught.value).reason
+    assert "1 of 2 images could not be read" in our_error(caught.value).reason
     (output,) = (tmp_path / "out").rglob("*.nii.gz")
     assert output.name == f"{good.stem}_denoised.nii.gz"
     if not workers:  # what a worker logs goes to stderr by itself
@@ -250,7 +250,7 @@ def test_inference_of_nothing_that_can_be_read(marked: Path, weights: Path, tmp_
         one.write_bytes(one.read_bytes()[:-50])
     with pytest.raises(RuntimeError) as caught:
         infer(marked, tmp_path / "out", weights=str(weights))
-    assert "2 of 2 slices could not be read" in our_error(caught.value).reason
+    assert "2 of 2 images could not be read" in our_error(caught.value).reason
 
 
 def test_results_do_not_depend_on_itk(
