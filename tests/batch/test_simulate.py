@@ -215,6 +215,8 @@ def test_pixels_that_cannot_be_read_cost_their_image(source: Path, tmp_path: Pat
     assert [one.status for one in done.series] == ["partial"]
     assert [one.outcome for one in done.inputs] == ["failed", "simulated"]
     assert "shorter than Rows x Columns" in done.inputs[0].reason
+    (written,) = (tmp_path / "out" / done.series[0].simulated_uid).iterdir()
+    assert " INCOMPLETE 1/2 [SIMULATED" in pydicom.dcmread(written).SeriesDescription
     edit(sorted(source.iterdir())[1], PixelData=b"xx")
     done = simulate_study(source, tmp_path / "none", RECIPE)
     assert [one.status for one in done.series] == ["failed"]
