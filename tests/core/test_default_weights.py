@@ -27,7 +27,7 @@ def test_says_what_it_is_and_never_clip() -> None:
     model, info = open_denoiser()
     assert model.config.width == 32
     assert model.config.encoder_training == "scratch"
-    assert model.config.encoder_source == "random"
+    assert model.config.encoder_source == "trained from scratch, no CLIP"
     assert "CLIP" not in info.name.upper()
     assert info.target_noise_hu == 12
     assert info.trained_noise_hu == (2.5, 110)
