@@ -39,19 +39,21 @@ def draw_phantoms(rows: Sequence[PhantomRow], path: Path) -> None:
     path
         PNG.
     """
-    figure, axes = _figure(13.0, 3.6, 1, 1)
-    (one,) = axes
-    series: dict[str, dict[str, float]] = {}
-    for row in rows:
-        label = f"{row.simulator}\n{row.kernel}\ndose {row.dose:g}\n{row.phantom}"
-        series.setdefault(label, {})[row.method] = row.psnr_db
+    phantoms = list(dict.fromkeys(row.phantom for row in rows))
     methods = [name for name in dict.fromkeys(row.method for row in rows) if name != INPUT]
-    for k, (name, colour) in enumerate(zip(methods, COLOURS[1:], strict=False)):
-        gains = [found[name] - found[INPUT] for found in series.values()]
-        one.bar(np.arange(len(series)) + 0.27 * (k - 1), gains, 0.25, color=colour, label=name)
-    one.set_xticks(range(len(series)), list(series), fontsize=6)
-    one.set_ylabel("PSNR over the input, dB")
-    one.legend(fontsize=7, ncols=3)
+    figure, axes = _figure(4.2 * len(phantoms), 3.6, 1, len(phantoms))
+    for axis, phantom in zip(axes, phantoms, strict=True):
+        series: dict[str, dict[str, float]] = {}
+        for row in (row for row in rows if row.phantom == phantom):
+            label = f"{row.simulator}, {row.kernel}, {row.dose:g}"
+            series.setdefault(label, {})[row.method] = row.psnr_db
+        for k, (name, colour) in enumerate(zip(methods, COLOURS[1:], strict=False)):
+            gains = [found[name] - found[INPUT] for found in series.values()]
+            axis.bar(np.arange(len(series)) + 0.27 * (k - 1), gains, 0.25, color=colour, label=name)
+        axis.set_xticks(range(len(series)), list(series), fontsize=7, rotation=40, ha="right")
+        axis.set_title(phantom, fontsize=9)
+    axes[0].set_ylabel("PSNR over the input, dB")
+    axes[0].legend(fontsize=7)
     save_small(figure, path)
 
 
