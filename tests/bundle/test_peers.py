@@ -34,3 +34,11 @@ def test_half_precision_of_a_peer_touches_only_what_it_adds() -> None:
     peer = build_peer("dncnn", in_channels=1, width=8)
     image = torch.rand(1, 1, 32, 32)
     assert torch.equal(HalfInferer(peer)(image, peer), image)
+
+
+@pytest.mark.parametrize(("channels", "added"), [(1, 100 / 4096), (3, 1.0)])
+def test_what_a_body_says_counts_in_units_of_100_hu_on_ct(channels: int, added: float) -> None:
+    network = build_peer("dncnn", in_channels=channels, width=8)
+    network.body[-1].bias.data.fill_(1)
+    image = torch.rand(1, channels, 16, 16)
+    torch.testing.assert_close(network(image) - image, torch.full_like(image, added))
