@@ -10,7 +10,7 @@ from skimage.restoration import denoise_tv_chambolle
 
 from ldct_clipdn import build_denoiser
 from ldct_clipdn.bench.methods import choose_strength, from_callable, make_method
-from ldct_clipdn.bench.peers import build_peer, load_peer
+from ldct_clipdn.bench.peers import RESIDUAL_UNIT, build_peer, load_peer
 from ldct_clipdn.core.benchmark import Picture
 from ldct_clipdn.core.noise import Noise
 from ldct_clipdn.core.weights import save_denoiser
@@ -127,7 +127,7 @@ def test_red_cnn_is_its_paper_s_figure():
     fourth = c[3](c[2](second).relu()).relu()
     y = (t[0](c[4](fourth).relu()) + fourth).relu()
     y = (t[2](t[1](y).relu()) + second).relu()
-    expected = t[4](t[3](y).relu()) + x
+    expected = RESIDUAL_UNIT[1] * t[4](t[3](y).relu()) + x
     assert [layer.kernel_size for layer in (*c, *t)] == [(5, 5)] * 10
     assert second.shape[-2:] == (22, 18)  # nothing is padded
     torch.testing.assert_close(network(x), expected)
