@@ -1,7 +1,7 @@
 """Trains several models by a bundle, each for the same time; a second start goes on with them.
 
 The time is the process's CPU time, since cores are shared with other work; on a GPU it is the
-clock's. It is turned into iterations beforehand, by two short runs of every model, because the
+clock's. It is turned into iterations beforehand, by short runs of every model, because the
 learning rate falls over a length that has to be known; so the same plan trains the same model. A
 plan keeps what it was made for: a second start with other minutes or another recipe is refused.
 """
@@ -24,8 +24,8 @@ __all__ = ["EqualTime", "Model"]
 
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 
-TIMED_STEPS = (4, 20)
-"""The difference of the two runs is free of what it takes to start."""
+TIMED_STEPS = (1, 4, 44)
+"""The first run fills caches; the difference of the others is free of what it takes to start."""
 
 FEWEST_ITERATIONS = 20
 
@@ -149,11 +149,16 @@ class EqualTime:
 
     def _seconds_per_step(self, name: str, model: Model) -> float:
         start = time.time_ns()
-        few, many = (
+        _, few, many = (
             self._run(name, model, self.out / "timing" / f"{name}_{steps}_{start}", steps, steps)
             for steps in TIMED_STEPS
         )
-        return max((many - few) / (TIMED_STEPS[1] - TIMED_STEPS[0]), 1e-3)
+        if many <= few:
+            raise SystemExit(
+                f"{name}: {TIMED_STEPS[2]} iterations took no longer than {TIMED_STEPS[1]}, so "
+                "their time is not known. Start again when the machine is less busy"
+            )
+        return (many - few) / (TIMED_STEPS[2] - TIMED_STEPS[1])
 
     def _run(self, name: str, model: Model, run_dir: Path, iterations: int, interval: int) -> float:
         """Run the bundle in a process of its own; give the seconds it took."""
