@@ -122,7 +122,9 @@ def derived_series(
     folder, hidden = target / uid, target / f".{uid}.partial"
     if folder.exists():
         raise WriteError(
-            "there is another result under this UID", path=folder, remedy="Move it away"
+            "there is another result under this UID",
+            path=folder,
+            remedy="Move that folder away and run again",
         )
     kind = ImageWriter if scan.instances[0].frame is None else ObjectWriter
     try:

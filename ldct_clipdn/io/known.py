@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ldct_clipdn.errors import ReadError
+from ldct_clipdn.core.whole_file import system_words
+from ldct_clipdn.errors import ReadError, WriteError
 from ldct_clipdn.io.attributes import items, quiet_pydicom, text
-from ldct_clipdn.io.codecs import decode_stored, transfer_syntax
+from ldct_clipdn.io.codecs import decode_stored
 from ldct_clipdn.io.derive import native_words
 from ldct_clipdn.io.dicom_read import read_file, read_header
 from ldct_clipdn.io.frames import read_frame, split_frames
@@ -39,22 +41,75 @@ def find_written(folder: Path, sources: Mapping[str, str]) -> dict[str, Instance
     Returns
     -------
     dict or None
-        Derived images by the `identity` of their sources; None also where an image is damaged or
-        one too many. What a file manager left beside them is passed over.
+        Derived images by the `identity` of their sources; None where there is no such folder. What
+        a file manager left beside them is passed over.
+
+    Raises
+    ------
+    WriteError
+        When an image is missing, damaged, of other pixels, or one too many.
     """
     if not folder.is_dir():
         return None
-    if any("#" in name for name in sources):
-        return _find_frames(folder, sources)
-    left, found = dict(sources), {}
     with quiet_pydicom():
-        for path in _images(folder):
-            source, image = _source_of(path, left)
-            if source is None or image is None:
-                return None
-            found[source] = image
+        if any("#" in name for name in sources):
+            found, problem = _find_frames(folder, sources)
+        else:
+            found, problem = _find_images(folder, sources)
+    if problem:
+        raise WriteError(
+            f"an earlier result of this series is there, and {problem}",
+            path=folder,
+            remedy="Move that folder away and run again",
+        )
+    return found
+
+
+def _find_images(folder: Path, sources: Mapping[str, str]) -> tuple[dict[str, Instance], str]:
+    """Find the derived image of each source image; and say what is wrong, if anything is."""
+    left = dict(sources)
+    found: dict[str, Instance] = {}
+    doubted: dict[Path, list[str]] = {}
+    paths = _images(folder)
+    for path in paths:
+        try:
+            ds, result = _read_result(path)
+        except ReadError as error:
+            return found, _damage(path, error)
+        named = _candidates(ds, left)
+        is_of = (image_uid(folder.name, one, left[one], result) == path.stem for one in named)
+        source = next(itertools.compress(named, is_of), None)
+        if source is None:
+            doubted[path] = named
+        else:
+            ds.pop("PixelData")  # a header is kept of every image of the series
+            found[source] = Instance(path, ds)
             del left[source]
-    return None if left else found
+    return found, _judge(doubted, left, len(paths), len(sources))
+
+
+def _judge(
+    doubted: Mapping[Path, Sequence[str]], left: Mapping[str, str], there: int, wanted: int
+) -> str:
+    """Say what is wrong with readable files, of which some are doubted; empty where nothing is."""
+    for path, named in doubted.items():
+        if not left.keys() & named:
+            return f"{path.name} in it is of another"
+    if there < wanted:
+        return f"lacks {wanted - there} of {wanted} images"
+    if doubted and not len(doubted) < there > 1:
+        return "was made from other pixels"
+    return _change(next(iter(doubted))) if doubted else ""
+
+
+def _damage(path: Path, error: ReadError | OSError) -> str:
+    reason = error.reason if isinstance(error, ReadError) else system_words(error)
+    return f"{path.name} in it is damaged ({reason})"
+
+
+def _change(path: Path) -> str:
+    """Word what one UID cannot tell apart: it is made of the source's pixels and the result's."""
+    return f"{path.name} in it, or its source, was changed since"
 
 
 def _images(folder: Path) -> list[Path]:
@@ -62,20 +117,22 @@ def _images(folder: Path) -> list[Path]:
     return sorted(one for one in folder.glob("*.dcm") if not one.name.startswith("."))
 
 
-def _find_frames(folder: Path, sources: Mapping[str, str]) -> dict[str, Instance] | None:
+def _find_frames(folder: Path, sources: Mapping[str, str]) -> tuple[dict[str, Instance], str]:
     """Find the same in the one file of an Enhanced CT image, whose frames keep their places."""
-    files = _images(folder)
-    if len(files) != 1:
-        return None
+    paths = _images(folder)
+    if len(paths) != 1:
+        return {}, f"holds {len(paths)} files instead of 1" if paths else "lacks its image"
+    path = paths[0]
     try:
-        with quiet_pydicom():
-            frames = split_frames(files[0], read_header(files[0]))
-            uid = object_uid(folder.name, sources, _frames_digest(frames))
-    except (ReadError, OSError):
-        return None
-    if files[0].stem != uid:
-        return None
-    return {name: frames[int(name.rpartition("#")[2])] for name in sources}
+        header = read_header(path)
+        _check_name(path, header)
+        frames = split_frames(path, header)
+        uid = object_uid(folder.name, sources, _frames_digest(frames))
+    except (ReadError, OSError) as error:
+        return {}, _damage(path, error)
+    if path.stem != uid:
+        return {}, _change(path)
+    return {name: frames[int(name.rpartition("#")[2])] for name in sources}, ""
 
 
 def _frames_digest(frames: Iterable[Instance]) -> str:
@@ -86,32 +143,17 @@ def _frames_digest(frames: Iterable[Instance]) -> str:
     return digest.hexdigest()
 
 
-def _source_of(path: Path, sources: Mapping[str, str]) -> tuple[str | None, Instance | None]:
-    """Find the source whose derived image this file is, if it is one."""
-    try:
-        ds = read_file(path)
-    except ReadError:
-        return None, None
-    uid = text(ds, "SOPInstanceUID")
-    result = _result_digest(ds, path)
-    if path.stem != uid:
-        return None, None
-    for source in _candidates(ds, sources):
-        if image_uid(path.parent.name, source, sources[source], result) == uid:
-            ds.pop("PixelData")  # a header is kept of every image of the series
-            return source, Instance(path, ds)
-    return None, None
+def _read_result(path: Path) -> tuple[Dataset, str]:
+    """Read a derived image, and hash its pixels as they were before they were compressed."""
+    ds = read_file(path)
+    _check_name(path, ds)
+    words = native_words(decode_stored(ds, path), pixel_layout(ds))
+    return ds, hashlib.sha256(words).hexdigest()
 
 
-def _result_digest(ds: Dataset, path: Path) -> str:
-    """Hash the pixels as they were before they were compressed."""
-    words = ds.get("PixelData") or b""
-    if transfer_syntax(ds).is_compressed:
-        try:
-            words = native_words(decode_stored(ds, path), pixel_layout(ds))
-        except ReadError:
-            return ""
-    return hashlib.sha256(words).hexdigest()
+def _check_name(path: Path, header: Dataset) -> None:
+    if text(header, "SOPInstanceUID") != path.stem:
+        raise ReadError("it is another image", path=path)
 
 
 def _candidates(ds: Dataset, sources: Mapping[str, str]) -> list[str]:

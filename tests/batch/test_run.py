@@ -356,7 +356,7 @@ def test_a_tampered_result_is_noticed_and_not_overwritten(source: Path, tmp_path
     before = digests(tmp_path / "out")
     second = denoise_study(source / "a", tmp_path / "out", IDENTITY)
     assert second.exit_code == 1
-    assert {one.reason for one in second.inputs} == {"there is another result under this UID"}
+    assert all("in it, or its source, was changed since" in one.reason for one in second.inputs)
     assert digests(tmp_path / "out") == before
 
 
