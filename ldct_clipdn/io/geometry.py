@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ldct_clipdn.io.attributes import number, numbers
+from ldct_clipdn.io.scan import pixel_spacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,14 +110,45 @@ def describe(instances: Sequence[Instance]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        One line for duplicate positions, gaps, uneven steps and tilt each; empty where all is even.
+        One line for duplicate positions, gaps, uneven steps, tilt and pixels of unknown or
+        different size each; empty where all is even.
     """
+    notes = [*_places(instances), *_pixel_sizes(instances)]
+    return tuple(note for note in notes if note)
+
+
+def _places(instances: Sequence[Instance]) -> list[str]:
     places = [along_normal(one.header) for one in instances]
     if any(place is None for place in places):
-        return ("positions are missing: sorted by InstanceNumber",)
+        return [f"{_what_is_missing(instances)}: sorted by InstanceNumber"]
     steps = np.diff(np.array(places, dtype=float))
-    notes = [_duplicates(steps), *_spacing(steps[steps >= SAME_MM]), _tilt(instances)]
-    return tuple(note for note in notes if note)
+    return [_duplicates(steps), *_spacing(steps[steps >= SAME_MM]), _tilt(instances)]
+
+
+def _what_is_missing(instances: Sequence[Instance]) -> str:
+    """Say why images cannot be placed."""
+    headers = [one.header for one in instances]
+    if any(len(numbers(each, "ImagePositionPatient")) != 3 for each in headers):
+        return "positions are missing"
+    if any(not numbers(each, "ImageOrientationPatient") for each in headers):
+        return "the orientation is missing"
+    return "the orientation is no direction"
+
+
+def _pixel_sizes(instances: Sequence[Instance]) -> list[str]:
+    known = [size for one in instances if (size := pixel_spacing(one.header))]
+    notes = []
+    if unknown := len(instances) - len(known):
+        notes.append(
+            f"the pixel size (PixelSpacing) of {unknown} of {len(instances)} images is not known"
+        )
+    sizes = dict.fromkeys(f"{rows:.4g} x {columns:.4g} mm" for rows, columns in sorted(known))
+    if len(sizes) > 1:
+        least, *_, largest = sizes
+        notes.append(
+            f"pixels are of {len(sizes)} sizes, {least} to {largest}: measured by the first"
+        )
+    return notes
 
 
 def _alike(one: Sequence[float], other: Sequence[float]) -> bool:

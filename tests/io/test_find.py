@@ -78,6 +78,54 @@ def test_without_positions_the_instance_number_sorts(tmp_path: Path) -> None:
     assert scan.notes == ("positions are missing: sorted by InstanceNumber",)
 
 
+@pytest.mark.parametrize(
+    ("orientation", "what"),
+    [
+        (None, "the orientation is missing"),
+        ("", "the orientation is missing"),
+        (["0"] * 6, "the orientation is no direction"),
+        (["1", "0", "0", "1", "0", "0"], "the orientation is no direction"),
+        (["1", "0", "0"], "the orientation is no direction"),
+    ],
+)
+def test_without_orientation_positions_are_not_called_missing(
+    tmp_path: Path, orientation: object, what: str
+) -> None:
+    for path in make_series(tmp_path, slices=2):
+        edit(path, ImageOrientationPatient=orientation)
+    (scan,) = find_series(tmp_path)
+    assert scan.notes == (f"{what}: sorted by InstanceNumber",)
+
+
+@pytest.mark.parametrize("spacing", [None, "", ["0", "0"], ["-0.7", "0.7"], ["0.7"]])
+def test_an_unknown_pixel_size_is_noted(tmp_path: Path, spacing: object) -> None:
+    first, second = make_series(tmp_path, slices=2)
+    edit(second, PixelSpacing=spacing)
+    (scan,) = find_series(tmp_path)
+    assert scan.notes == ("the pixel size (PixelSpacing) of 1 of 2 images is not known",)
+    edit(first, PixelSpacing=spacing)
+    (scan,) = find_series(tmp_path)
+    assert scan.notes == ("the pixel size (PixelSpacing) of 2 of 2 images is not known",)
+
+
+def test_pixels_of_different_sizes_are_noted(tmp_path: Path) -> None:
+    _, second, third = make_series(tmp_path, slices=3)
+    edit(second, PixelSpacing=["0.7", "0.8"])
+    (scan,) = find_series(tmp_path)
+    differing = "pixels are of 2 sizes, 0.7 x 0.7 mm to 0.7 x 0.8 mm: measured by the first"
+    assert scan.notes == (differing,)
+    edit(third, ImagePositionPatient=None)
+    (scan,) = find_series(tmp_path)
+    assert scan.notes == ("positions are missing: sorted by InstanceNumber", differing)
+
+
+def test_pixel_sizes_in_other_digits_are_one(tmp_path: Path) -> None:
+    _, second = make_series(tmp_path, slices=2, spacing=("0.703125", "0.703125"))
+    edit(second, PixelSpacing=["0.7031250", "0.70313"])
+    (scan,) = find_series(tmp_path)
+    assert scan.notes == ()
+
+
 def test_odd_number_strings_are_read(tmp_path: Path) -> None:
     paths = make_series(tmp_path, slices=3)
     for text, path in zip(("001.000000E+01", "-05", " 2.5 "), paths, strict=True):
