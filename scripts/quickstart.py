@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ldct_clipdn.core.weights import ENCODER_VARIABLE
+from ldct_clipdn.core.encoder_files import ENCODER_VARIABLE
 from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.data.mayo import CTSlice, find_slices, split_by_patient
 from ldct_clipdn.data.slices import read_frames

@@ -175,8 +175,8 @@ def run_fetch(args: argparse.Namespace) -> int:
         When it cannot be had.
     """
     from ldct_clipdn.core.encoder import layout_of
+    from ldct_clipdn.core.encoder_files import fetch_encoder
     from ldct_clipdn.core.weight_import import identify_weights
-    from ldct_clipdn.core.weights import fetch_encoder
 
     layout_of(args.encoder)
     _print(identify_weights(fetch_encoder(args.encoder, args.tag)), args)

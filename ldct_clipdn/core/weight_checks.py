@@ -17,6 +17,7 @@ from ldct_clipdn.core.weight_files import WeightsFile
 from ldct_clipdn.errors import ConfigError, WeightsError
 
 __all__ = [
+    "broken_values",
     "check_fit",
     "config_of",
     "encoder_state",
@@ -46,7 +47,7 @@ the predictor, which are not the encoder and are passed over with everything els
 def check_fit(
     path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str
 ) -> None:
-    """Refuse tensors that are not exactly those of a network.
+    """Refuse tensors that are not exactly those of a network, or that nothing can compute with.
 
     Parameters
     ----------
@@ -62,7 +63,8 @@ def check_fit(
     Raises
     ------
     WeightsError
-        When keys are missing or unknown, or shapes differ; names the first three of each.
+        When keys are missing or unknown, shapes or kinds of numbers differ, or values are not
+        finite; names the first three of each.
     """
     missing = [name for name in expected if name not in state]
     strangers = [name for name in state if name not in expected]
@@ -86,6 +88,46 @@ def check_fit(
             path=path,
             remedy=f"Give a file of {what} ({len(expected)} tensors)",
         )
+    if broken := broken_values(state, expected):
+        raise WeightsError(
+            f"the file holds {what} whose values nothing can compute with: {_some(broken)}",
+            path=path,
+            remedy="Its training came to nothing or the file is damaged: take an earlier "
+            "checkpoint, or copy or download it again",
+        )
+
+
+def broken_values(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Name the tensors that a network cannot compute with.
+
+    Parameters
+    ----------
+    state
+        Tensors by name.
+    expected
+        What the network has; where these are floating point, plain tensors of finite floating-point
+        numbers are needed, and variances of at least 0.
+
+    Returns
+    -------
+    list of str
+        Each with what is wrong; empty where all is well.
+    """
+    faults = {name: _fault(name, state[name], like) for name, like in expected.items()}
+    return [f"{name} {fault}" for name, fault in faults.items() if fault]
+
+
+def _fault(name: str, value: Tensor, like: Tensor) -> str:
+    if not like.is_floating_point():  # counters, which nothing computes with
+        return ""
+    if value.layout != torch.strided or not value.is_floating_point():
+        return f"is {value.layout} {value.dtype}".replace("torch.", "").replace("strided ", "")
+    numbers = value.to(like.dtype)  # as it will be loaded: what is too large becomes infinite
+    if not numbers.isfinite().all():
+        return "is not finite"
+    if name.endswith("running_var") and (numbers < 0).any():
+        return "is a negative variance"
+    return ""
 
 
 def is_denoiser(file: WeightsFile) -> bool:

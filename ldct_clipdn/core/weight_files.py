@@ -26,6 +26,7 @@ __all__ = [
     "METADATA_KEY",
     "UNPICKLE_ERRORS",
     "WeightsFile",
+    "check_archive",
     "check_known_name",
     "file_sha256",
     "known_weights",
@@ -122,7 +123,7 @@ def file_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(
-            f"cannot be read ({error.strerror or error})", path=path, remedy="Check the path"
+            f"cannot be read ({system_words(error)})", path=path, remedy="Check the path"
         ) from error
 
 
@@ -153,6 +154,8 @@ def read_weights_file(path: Path, *, trust_torchscript: bool = False) -> Weights
     if path.stat().st_size == 0:
         raise WeightsError("the file is empty", path=path, remedy="Copy or download it again")
     check_known_name(path, sha256)
+    if not _is_known(sha256):
+        check_archive(path)
     if _looks_like_safetensors(path):
         form, (content, extra) = "safetensors", _read_safetensors(path)
     elif _is_torchscript(path):
@@ -161,6 +164,36 @@ def read_weights_file(path: Path, *, trust_torchscript: bool = False) -> Weights
         form, (content, extra) = "checkpoint", _read_checkpoint(path)
     state = {name.removeprefix("module."): value.detach() for name, value in content.items()}
     return WeightsFile(path, sha256, form, state, extra)
+
+
+def check_archive(path: Path) -> None:
+    """Compare the contents of a file that PyTorch saved with the checksums that it saved with them.
+
+    PyTorch does not when it loads it. Files that are no zip archives have no checksums.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    WeightsError
+        When they differ, or the archive cannot be read.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except UNPICKLE_ERRORS as error:
+        raise _damaged(path, "a damaged checkpoint or archive") from error
+    if damaged:
+        raise WeightsError(
+            f"the file is damaged: {damaged} in it is not what was saved",
+            path=path,
+            remedy="Copy or download it again",
+        )
 
 
 def write_weights_file(
@@ -233,6 +266,10 @@ def check_known_name(path: Path, sha256: str) -> None:
         )
 
 
+def _is_known(sha256: str) -> bool:
+    return any(entry["sha256"] == sha256 for entry in known_weights().values())
+
+
 def _looks_like_safetensors(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(9)
@@ -260,8 +297,7 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _read_torchscript(path: Path, sha256: str, trust: bool) -> dict[str, Tensor]:
-    trusted = {entry["sha256"] for entry in known_weights().values()}
-    if sha256 not in trusted and not trust:
+    if not _is_known(sha256) and not trust:
         raise WeightsError(
             f"a TorchScript archive of unknown SHA-256 {sha256}; opening one can run code",
             path=path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,8 @@ from typing import Literal
 import torch
 
 from ldct_clipdn.core.denoiser import CLIPDenoiser
-from ldct_clipdn.core.encoder import layout_of
+from ldct_clipdn.core.encoder import ENCODERS, layout_of
+from ldct_clipdn.core.encoder_files import promised_sha256
 from ldct_clipdn.core.weight_checks import fitting_encoder, is_denoiser, visual_tower
 from ldct_clipdn.core.weight_files import (
     WeightsFile,
@@ -20,7 +22,12 @@ from ldct_clipdn.core.weight_files import (
     read_weights_file,
     write_weights_file,
 )
-from ldct_clipdn.core.weight_store import find_weights, imported_weights, weights_folder
+from ldct_clipdn.core.weight_store import (
+    DEFAULT,
+    find_weights,
+    imported_weights,
+    weights_folder,
+)
 from ldct_clipdn.core.weights import load_denoiser, open_denoiser, save_denoiser
 from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.errors import ConfigError, WeightsError
@@ -101,6 +108,7 @@ def import_weights(
         The file.
     name
         What it is to be called; None takes the known name, else the file's own, without ending.
+        `default`, a tag and the names of known weights are kept for the files they mean.
     trust_torchscript
         As for `read_weights_file`.
 
@@ -112,12 +120,14 @@ def import_weights(
     Raises
     ------
     ConfigError
-        When the name cannot be one, or other weights have it.
+        When the name cannot be one, stands for other weights, or other weights have it.
     WeightsError
         When the file is no weights file, or cannot be copied.
     """
     report = identify_weights(path, trust_torchscript=trust_torchscript)
-    name = name or (Path(report.known_as).stem if report.known_as else report.path.stem)
+    if name is None and report.known_as:
+        name = Path(report.known_as).stem
+    name = _free_name(name or report.path.stem, report)
     if name.startswith(".") or len(Path(name).parts) != 1 or Path(name).suffix:
         raise ConfigError(f"weights cannot be named {name!r}", remedy="Give a plain word")
     convert = report.form == "torchscript" and not report.known_as
@@ -135,6 +145,22 @@ def import_weights(
     else:
         _copy(report.path, target)
     return identify_weights(name)
+
+
+def _free_name(name: str, report: WeightsReport) -> str:
+    """Refuse a name that stands for other weights; known weights keep the name of the table."""
+    known = DEFAULT if name == "default" else name
+    meant = {entry["sha256"] for file, entry in known_weights().items() if Path(file).stem == known}
+    for encoder in ENCODERS:
+        with suppress(WeightsError):  # no such tag
+            meant.add(promised_sha256(encoder, name))
+    if meant and not any(sha256 and report.sha256.startswith(sha256) for sha256 in meant):
+        raise ConfigError(
+            f"{name!r} means other weights than this file of SHA-256 {report.sha256}",
+            path=report.path,
+            remedy="Give another --name",
+        )
+    return Path(report.known_as).stem if meant and report.known_as else name
 
 
 def export_denoiser(source: str | Path, target: Path) -> WeightsReport:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from ldct_clipdn.core.weight_files import known_weights
-from ldct_clipdn.errors import WeightsError
+from ldct_clipdn.errors import ConfigError, WeightsError
 
 __all__ = [
     "FOLDER_VARIABLE",
     "find_weights",
     "imported_weights",
+    "known_encoder",
     "stored_encoder",
     "stored_files",
     "stored_weights",
@@ -69,18 +70,17 @@ def stored_weights(name: str) -> Path | None:
     Parameters
     ----------
     name
-        File name, with or without its ending; `default` are those of the package, unless others
-        were imported under that name.
+        File name, with or without its ending; `default` are those of the package, whatever lies in
+        the weights folder.
 
     Returns
     -------
     pathlib.Path or None
         The file.
     """
-    if imported := imported_weights(name):
-        return imported
-    shipped = DEFAULT if name == "default" else name
-    return _named(shipped, sorted(SHIPPED.glob("*.safetensors")))
+    if name == "default":
+        name = DEFAULT
+    return _named(name, sorted(SHIPPED.glob("*.safetensors"))) or imported_weights(name)
 
 
 def imported_weights(name: str) -> Path | None:
@@ -103,6 +103,31 @@ def _named(name: str, files: list[Path]) -> Path | None:
     return next((one for one in files if name in (one.name, one.stem)), None)
 
 
+def known_encoder(encoder: str, tag: str) -> tuple[str, str] | None:
+    """Look up a tag in the table of known weights.
+
+    Parameters
+    ----------
+    encoder
+        Such as `RN50`.
+    tag
+        Of open_clip, such as `openai`.
+
+    Returns
+    -------
+    tuple of str or None
+        Name and SHA-256 of its file.
+    """
+    return next(
+        (
+            (name, entry["sha256"])
+            for name, entry in known_weights().items()
+            if (entry["encoder"], entry.get("tag")) == (encoder, tag)
+        ),
+        None,
+    )
+
+
 def stored_encoder(encoder: str, tag: str) -> Path | None:
     """Look up an imported file of a known encoder.
 
@@ -118,12 +143,8 @@ def stored_encoder(encoder: str, tag: str) -> Path | None:
     pathlib.Path or None
         The file.
     """
-    names = (
-        name
-        for name, entry in known_weights().items()
-        if (entry["encoder"], entry.get("tag")) == (encoder, tag)
-    )
-    return next((path for name in names if (path := stored_weights(name))), None)
+    known = known_encoder(encoder, tag)
+    return known and stored_weights(known[0])
 
 
 def find_weights(weights: str | Path) -> Path:
@@ -141,9 +162,13 @@ def find_weights(weights: str | Path) -> Path:
 
     Raises
     ------
+    ConfigError
+        When `weights` is neither text nor a path.
     WeightsError
         When there are no weights of that name.
     """
+    if not isinstance(weights, str | os.PathLike):
+        raise ConfigError(f"weights cannot be {weights!r}", remedy="Give a file or a name")
     path = Path(weights)
     if path.is_file() or len(path.parts) != 1:
         return path

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from torch import Tensor
 
 from ldct_clipdn.core.config import DenoiserConfig
 from ldct_clipdn.core.denoiser import CLIPDenoiser
 from ldct_clipdn.core.encoder import EncoderNorm
+from ldct_clipdn.core.encoder_files import find_encoder
 from ldct_clipdn.core.weight_checks import (
     check_fit,
     config_of,
@@ -23,26 +20,17 @@ from ldct_clipdn.core.weight_checks import (
     without_unused_layer4,
 )
 from ldct_clipdn.core.weight_files import WeightsFile, read_weights_file, write_weights_file
-from ldct_clipdn.core.weight_store import find_weights, stored_encoder, stored_weights
+from ldct_clipdn.core.weight_store import find_weights
 from ldct_clipdn.errors import ConfigError, WeightsError
 
 __all__ = [
-    "ENCODER_VARIABLE",
     "EncoderWeights",
     "WeightsInfo",
-    "fetch_encoder",
     "load_denoiser",
     "open_denoiser",
     "read_encoder_weights",
     "save_denoiser",
 ]
-
-ENCODER_VARIABLE: Final = "LDCT_CLIPDN_ENCODER"
-"""Environment variable that names an encoder file, used wherever a tag is asked for."""
-
-NETWORK_TIMEOUT_S: Final = 10.0
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -211,8 +199,8 @@ def read_encoder_weights(
     ----------
     pretrained
         A file, the name of imported weights, or a tag of open_clip such as `openai`. In place of
-        any tag serves the file that the environment variable `LDCT_CLIPDN_ENCODER` names, else
-        that tag's file if it was imported.
+        any known tag serves the file that the environment variable `LDCT_CLIPDN_ENCODER` names,
+        else that tag's file if it was imported.
     config
         Says which encoder, and whether layer4 is needed.
     trust_torchscript
@@ -228,79 +216,6 @@ def read_encoder_weights(
     WeightsError
         When they cannot be had, or any key or shape does not fit.
     """
-    path, is_tag = _encoder_file(pretrained, config.encoder)
-    file = read_weights_file(path, trust_torchscript=trust_torchscript)
-    label = f"{pretrained} ({path.name}, " if is_tag else f"{path.name} ("
-    return EncoderWeights(encoder_state(file, config), f"{label}SHA-256 {file.sha256})")
-
-
-def _encoder_file(pretrained: str, encoder: str) -> tuple[Path, bool]:
-    """Find the file behind a tag or name; says whether it was a tag."""
-    path = Path(pretrained)
-    if path.is_file() or len(path.parts) != 1:
-        return path, False
-    if stored := stored_weights(pretrained):
-        return stored, False
-    if path.suffix:
-        return path, False
-    if named := os.environ.get(ENCODER_VARIABLE):
-        logger.info("Encoder weights from %s (environment variable)", named)
-        return Path(named), True
-    return stored_encoder(encoder, pretrained) or fetch_encoder(encoder, pretrained), True
-
-
-def fetch_encoder(encoder: str, tag: str) -> Path:
-    """Get a CLIP encoder's file through open_clip, from its cache or the internet.
-
-    Parameters
-    ----------
-    encoder
-        One of CLIP's ResNets, such as `RN50`.
-    tag
-        open_clip's tag, such as `openai`.
-
-    Returns
-    -------
-    pathlib.Path
-        The file; open_clip keeps it in `~/.cache/clip`.
-
-    Raises
-    ------
-    WeightsError
-        When open_clip is not installed, knows no such tag, or the internet is out of reach.
-    """
-    try:
-        from open_clip import pretrained as registry
-    except ImportError as error:
-        raise WeightsError(
-            f"the tag {tag!r} needs open_clip, which is not installed here",
-            remedy="pip install 'ldct_clipdn[clip]', or name a local file",
-        ) from error
-    entry = registry.get_pretrained_cfg(encoder, tag)
-    if not entry:
-        tags = ", ".join(registry.list_pretrained_tags_by_model(encoder)) or "none"
-        raise WeightsError(
-            f"{tag!r} is neither a file nor a tag that open_clip knows for {encoder}",
-            remedy=f"Name a file or one of its tags: {tags}",
-        )
-    try:
-        with _network_timeout():
-            # OpenAI's own address first: that file's SHA-256 is known
-            return Path(registry.download_pretrained(entry, prefer_hf_hub=False))
-    except (OSError, RuntimeError, ValueError) as error:
-        raise WeightsError(
-            f"the weights {encoder} {tag!r} could not be fetched ({error})",
-            remedy="Three ways to give them: the tag on a machine with internet; a local file "
-            "instead of the tag (RN50.pt); or the environment variable "
-            f"{ENCODER_VARIABLE}=FILE",
-        ) from error
-
-
-@contextmanager
-def _network_timeout() -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(NETWORK_TIMEOUT_S)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+    found = find_encoder(config.encoder, pretrained)
+    file = read_weights_file(found.path, trust_torchscript=trust_torchscript)
+    return EncoderWeights(encoder_state(file, config), found.described(file.sha256))

@@ -93,7 +93,7 @@ def parse_strength(strength: float | str) -> float | None:
         return STRENGTHS[str(strength)]
     try:
         number = float(strength)
-    except ValueError:
+    except (TypeError, ValueError):
         number = math.nan
     if not 0 <= number <= 1:
         raise ConfigError(

@@ -114,7 +114,8 @@ def denoise_slices(
     if not np.isfinite(answer).all():
         raise BackendError(
             f"the network's answer holds NaN or infinite values (back-end {backend.name})",
-            remedy="Check the weights with `ldct-clipdn weights verify`",
+            remedy="Take float32 if it was another precision, else other weights: these are finite "
+            "numbers, but what they compute is not",
         )
     # the difference is taken in units, so that an unchanged unit gives exactly no change
     change = (answer - unit) * np.float32(hu_range.width)

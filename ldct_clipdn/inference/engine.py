@@ -86,7 +86,7 @@ def pick_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise BackendError(
             f"{device!r} is no device", remedy="Give auto, cpu, cuda or cuda:N"
         ) from error

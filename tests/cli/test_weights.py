@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from ldct_clipdn.core import weight_files, weight_import, weight_store
 from ldct_clipdn.core.config import DenoiserConfig
 from ldct_clipdn.core.denoiser import CLIPDenoiser, build_denoiser
+from ldct_clipdn.core.encoder_files import ENCODER_VARIABLE
 from ldct_clipdn.core.encoders import make_encoder
 from ldct_clipdn.core.weights import (
-    ENCODER_VARIABLE,
     load_denoiser,
     read_encoder_weights,
     save_denoiser,
@@ -118,9 +118,31 @@ def test_an_imported_denoiser_serves_by_its_name(
     assert f"tiny         {folder / 'tiny.safetensors'} (0.1 MiB)" in cli("weights", "list").out
 
 
-def test_a_name_of_ones_own_even_default(cli: Callable, folder: Path, weights: Path) -> None:
-    assert cli("weights", "import", weights, "--name", "default").code == 0
-    assert load_denoiser().config.encoder == "tiny"
+@pytest.mark.parametrize("name", ["default", "scratch-w32", "openai", "yfcc15m", "RN50"])
+def test_a_name_that_means_other_weights_is_refused(
+    cli: Callable, folder: Path, weights: Path, name: str
+) -> None:
+    done = cli("weights", "import", weights, "--name", name)
+    assert done.code == 2
+    assert f"'{name}' means " in done.err
+    assert done.err.count("\n") == 1
+    assert not folder.exists()
+
+
+def test_what_a_known_name_means_does_not_depend_on_the_folder(folder: Path, weights: Path) -> None:
+    folder.mkdir()
+    for name in ("default.safetensors", "scratch-w32.pt"):
+        (folder / name).write_bytes(weights.read_bytes())
+    for name in ("default", "scratch-w32"):
+        assert load_denoiser(name).config.encoder == "RN50"
+
+
+def test_known_weights_imported_by_what_they_mean_keep_their_name(
+    cli: Callable, folder: Path
+) -> None:
+    done = cli("weights", "import", weight_store.find_weights("default"), "--name", "default")
+    assert done.code == 0
+    assert [one.name for one in folder.iterdir()] == ["scratch-w32.safetensors"]
 
 
 def test_importing_twice_is_no_error_and_another_file_of_that_name_is(
@@ -330,6 +352,22 @@ def test_export_notices_when_the_file_differs(
     assert "was not written as it is" in done.err
     assert (tmp_path / "m.pt").read_bytes() == b"good"
     assert {one.name for one in tmp_path.iterdir()} == {"m.pt", "run"}
+
+
+def test_export_and_import_refuse_weights_that_are_no_numbers(
+    cli: Callable, folder: Path, tmp_path: Path
+) -> None:
+    model = build_denoiser(encoder="tiny")
+    model.last.weight.data.fill_(float("nan"))
+    bad = tmp_path / "bad.pt"
+    save_denoiser(model, bad)
+    for words in (("export", bad, tmp_path / "m.pt"), ("import", bad)):
+        done = cli("weights", *words)
+        assert done.code == 1
+        assert f"{bad}: the file holds a tiny denoiser" in done.err
+        assert "last.weight is not finite" in done.err
+    assert not folder.exists()
+    assert not (tmp_path / "m.pt").exists()
 
 
 @pytest.mark.parametrize(

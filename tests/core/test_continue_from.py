@@ -98,6 +98,14 @@ def test_weights_that_are_not_there(tmp_path: Path) -> None:
         build_denoiser(**SCRATCH, continue_from=tmp_path / "nowhere.pt")
 
 
+def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
+    model = build_denoiser(**SCRATCH)
+    model.last.weight.data[0, 0] = float("inf")
+    save_denoiser(model, tmp_path / "bad.pt")
+    with pytest.raises(WeightsError, match=r"last\.weight is not finite"):
+        build_denoiser(**SCRATCH, continue_from=tmp_path / "bad.pt")
+
+
 def test_says_what_it_goes_on_from(weights: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         config = build_denoiser(**SCRATCH, augmentation=0, continue_from=weights).config

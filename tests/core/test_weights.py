@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from ldct_clipdn.core import weight_files
+from ldct_clipdn.core import weight_files, weight_store
 from ldct_clipdn.core.config import DenoiserConfig
 from ldct_clipdn.core.denoiser import build_denoiser
+from ldct_clipdn.core.encoder_files import ENCODER_VARIABLE, fetch_encoder
+from ldct_clipdn.core.weight_import import identify_weights
 from ldct_clipdn.core.weights import (
-    ENCODER_VARIABLE,
-    fetch_encoder,
     load_denoiser,
     open_denoiser,
     read_encoder_weights,
@@ -118,12 +118,59 @@ def test_the_builder_puts_the_weights_in_and_remembers_their_source(tmp_path, st
     assert model.config.encoder_source.startswith("clip.pt (SHA-256 ")
 
 
-def test_the_environment_variable_replaces_a_tag(tmp_path, state, monkeypatch):
-    torch.save(state, tmp_path / "mine.pt")
-    monkeypatch.setenv(ENCODER_VARIABLE, str(tmp_path / "mine.pt"))
-    result = read_encoder_weights("openai", RN50)
+@pytest.fixture
+def named(tmp_path, state, monkeypatch):
+    """A file that the environment variable names; nobody knows its SHA-256."""
+    path = tmp_path / "mine.pt"
+    torch.save(state, path)
+    monkeypatch.setenv(ENCODER_VARIABLE, str(path))
+    return path
+
+
+@pytest.mark.parametrize("tag", ["openai", "yfcc15m"])
+def test_the_environment_variable_replaces_a_tag_and_does_not_take_its_name(named, state, tag):
+    result = read_encoder_weights(tag, RN50)
     assert_same(result.state, encoder_part(state))
-    assert result.source.startswith("openai (mine.pt, SHA-256 ")
+    sha256 = weight_files.file_sha256(named)
+    assert result.source == f"mine.pt (SHA-256 {sha256}, named by {ENCODER_VARIABLE})"
+
+
+def test_a_file_by_variable_has_the_tags_name_where_it_is_the_tags_file(named, monkeypatch):
+    sha256 = weight_files.file_sha256(named)
+    entry = {"sha256": sha256, "encoder": "RN50", "tag": "openai", "what": "OpenAI's"}
+    monkeypatch.setattr(weight_store, "known_weights", lambda: {"RN50.pt": entry})
+    source = read_encoder_weights("openai", RN50).source
+    assert source == f"openai (mine.pt, SHA-256 {sha256})"
+
+
+def test_open_clips_table_says_what_else_may_have_a_tags_name(named, monkeypatch):
+    from open_clip import pretrained
+
+    sha256 = weight_files.file_sha256(named)
+    url = f"https://github.com/mlfoundations/open_clip/releases/rn50-yfcc15m-{sha256[:8]}.pt"
+    monkeypatch.setattr(pretrained, "get_pretrained_cfg", lambda *_: {"url": url})
+    source = read_encoder_weights("yfcc15m", RN50).source
+    assert source == f"yfcc15m (mine.pt, SHA-256 {sha256})"
+
+
+@pytest.mark.usefixtures("named")
+@pytest.mark.parametrize(
+    ("tag", "encoder"), [("opnai", "RN50"), ("yfcc15m", "RN50x4"), ("openai", "MoCo-v3-RN50")]
+)
+def test_the_environment_variable_does_not_serve_a_tag_that_nobody_knows(tag, encoder):
+    with pytest.raises(WeightsError, match=f"'{tag}' is neither a file nor a tag .* {encoder}"):
+        read_encoder_weights(tag, DenoiserConfig(encoder=encoder))
+
+
+def test_a_file_that_is_called_like_a_tag_is_not_taken_for_it(named, tmp_path, monkeypatch):
+    named.rename(tmp_path / "openai")
+    monkeypatch.delenv(ENCODER_VARIABLE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(WeightsError, match="'openai' could not be fetched"):
+        read_encoder_weights("openai", RN50)
+    source = read_encoder_weights("./openai", RN50).source
+    assert source.startswith("file openai (SHA-256 ")
 
 
 def without(key):
@@ -302,6 +349,59 @@ def test_what_is_no_denoiser_is_refused_with_its_name(tmp_path, model, suffix, d
         load_denoiser(bad)
     assert caught.value.path == bad
     assert caught.value.remedy
+
+
+def is_nan(value):
+    return value.clone().fill_(float("nan"))
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize(
+    ("key", "change", "named"),
+    [
+        ("last.weight", is_nan, r"last\.weight is not finite"),
+        ("last.weight", lambda value: value.double() + 1e300, r"last\.weight is not finite"),
+        ("last.weight", lambda value: value.int(), r"last\.weight is int32"),
+        ("last.weight", lambda value: value.cfloat(), r"last\.weight is complex64"),
+        ("encoder.bn1.running_var", lambda value: value - 2, "running_var is a negative variance"),
+    ],
+)
+def test_values_that_nothing_can_compute_with(tmp_path, model, suffix, key, change, named):
+    state = {**model.state_dict(), key: change(model.state_dict()[key])}
+    path = tmp_path / f"bad{suffix}"
+    weight_files.write_weights_file(path, state, {})
+    for read in (load_denoiser, identify_weights):
+        with pytest.raises(WeightsError, match=named) as caught:
+            read(path)
+        assert caught.value.path == path
+        assert "\n" not in str(caught.value)
+
+
+def test_an_encoders_values_are_checked_too(tmp_path, state):
+    torch.save({**state, "visual.bn1.bias": is_nan(state["visual.bn1.bias"])}, tmp_path / "e.pt")
+    with pytest.raises(WeightsError, match=r"bn1\.bias is not finite"):
+        read_encoder_weights(str(tmp_path / "e.pt"), RN50)
+
+
+def flip_a_byte(path, of):
+    """Damage the tensor in the archive at `path`, as a bad disk would."""
+    content = bytearray(path.read_bytes())
+    place = content.index(of.contiguous().numpy().tobytes())
+    content[place + 1] ^= 1  # of the mantissa's last bits: still a number
+    path.write_bytes(bytes(content))
+
+
+def test_a_flipped_byte_in_a_checkpoint_is_noticed(tmp_path, model):
+    path = tmp_path / "m.pt"
+    save_denoiser(model, path)
+    flip_a_byte(path, model.last.weight.detach())
+    with pytest.raises(WeightsError, match=r"damaged: .* is not what was saved"):
+        load_denoiser(path)
+
+
+def test_weights_are_named_by_a_text_or_path():
+    with pytest.raises(ConfigError, match="weights cannot be None"):
+        load_denoiser(None)
 
 
 @settings(max_examples=300, deadline=None)

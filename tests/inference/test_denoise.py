@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from ldct_clipdn.core.denoiser import CLIPDenoiser, build_denoiser
 from ldct_clipdn.core.weights import WeightsInfo, save_denoiser
 from ldct_clipdn.ct.hu import HURange
-from ldct_clipdn.errors import BackendError, ConfigError, WeightsError
+from ldct_clipdn.errors import BackendError, ConfigError, LdctError, WeightsError
 from ldct_clipdn.inference import denoise
 from ldct_clipdn.inference.backends import Backend
 from ldct_clipdn.inference.backends.identity import IdentityBackend
@@ -90,6 +90,20 @@ def test_another_range_is_an_argument() -> None:
     backend = Halving()
     denoise_slices(np.full((1, 2, 2), 50, np.float32), backend, hu_range=HURange(0, 100))
     assert backend.seen[0].max() == 0.5
+
+
+def test_weights_that_are_no_numbers_are_named(model: CLIPDenoiser, tmp_path: Path) -> None:
+    state = {**model.state_dict(), "last.weight": torch.full_like(model.last.weight, torch.nan)}
+    torch.save(state, tmp_path / "bad.pt")
+    with pytest.raises(WeightsError, match=r"last\.weight is not finite") as caught:
+        denoise_hu(np.zeros((8, 8), np.float32), tmp_path / "bad.pt")
+    assert caught.value.path == tmp_path / "bad.pt"
+
+
+@pytest.mark.parametrize("name", ["strength", "device", "backend", "weights"])
+def test_none_is_one_clear_error(name: str, weights: Path) -> None:
+    with pytest.raises(LdctError, match="None"):
+        denoise_hu(np.zeros((8, 8), np.float32), **{"weights": weights, name: None})
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
