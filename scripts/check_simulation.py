@@ -3,7 +3,7 @@
     python scripts/check_simulation.py ../shared/data/ct/val/mayo_L192 --figure noise.png
 
 With `--exponents` it says instead how evenly simulated noise follows the noise that normal-dose
-slices came with, for exponents of the attenuation: `ct.lowdose.EXPONENT` was chosen by that.
+slices came with, for exponents of the attenuation: `ct.scan_noise.EXPONENT` was chosen by that.
 
     python scripts/check_simulation.py DATA/ct/train/mayo_L143 --exponents 0.7 0.85 1 1.15 1.3
 """
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ldct_clipdn.bench.results import markdown_table
 from ldct_clipdn.bench.simulation import Agreement, compare_noise, compare_own_noise
 from ldct_clipdn.bench.simulation_figure import NoisePair, draw_noise
-from ldct_clipdn.ct import lowdose
+from ldct_clipdn.ct import lowdose, scan_noise
 from ldct_clipdn.ct.tissue import TISSUES, body_mask, smooth, tissue_mask
 from ldct_clipdn.data.doses import match_doses
 from ldct_clipdn.data.slices import CTSlice, find_slices, read_frames
@@ -98,13 +98,13 @@ def compare_exponents(slices: Sequence[CTSlice], exponents: Sequence[float]) -> 
     slices
         Of normal dose.
     exponents
-        To try in the place of `ct.lowdose.EXPONENT`.
+        To try in the place of `ct.scan_noise.EXPONENT`.
     """
     table = [["kernel", "exponent", "spread over slices", "within a slice", "regions"]]
     for kernel, chosen in by_kernel(slices).items():
         series = read(chosen)
         for exponent in exponents:
-            with patch.object(lowdose, "EXPONENT", exponent):
+            with patch.object(scan_noise, "EXPONENT", exponent):
                 # half the dose adds the variance that the full dose has
                 noise = simulate(series, 0.5, QUANTA)
             found = compare_own_noise(series.full, noise)

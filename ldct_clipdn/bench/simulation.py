@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import torch
 
-from ldct_clipdn.ct.kernel import PROBED_HU, noise_regions
-from ldct_clipdn.ct.noise_meter import smooth
+from ldct_clipdn.ct.kernel import PROBED_HU, REGION_BLUR_PX, noise_regions
+from ldct_clipdn.ct.noise_meter import gaussian_blur
 from ldct_clipdn.ct.nps import SpectrumMeter, cut_rois
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def compare_noise(full: Volume, real: Volume, simulated: Volume) -> Agreement:
     ratios: list[float] = []
     soft: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
     for number, (f, r, s) in enumerate(zip(full, real, simulated, strict=True)):
-        smoothed = smooth(torch.from_numpy(f), 3.0).numpy()
+        smoothed = gaussian_blur(torch.from_numpy(f), REGION_BLUR_PX).numpy()
         for row in range(0, f.shape[0] - TILE + 1, TILE):
             for column in range(0, f.shape[1] - TILE + 1, TILE):
                 cut = np.s_[row : row + TILE, column : column + TILE]

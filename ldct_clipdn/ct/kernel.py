@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ldct_clipdn.ct.noise_meter import measure_noise, mode_in_tissue, smooth, soft_tissue
+from ldct_clipdn.ct.noise_meter import gaussian_blur, measure_noise, mode_in_tissue, soft_tissue
 from ldct_clipdn.ct.nps import ROI_PX, Spectrum, SpectrumMeter, cut_rois, find_uniform_rois
+from ldct_clipdn.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +25,7 @@ __all__ = [
     "OwnNoise",
     "Probe",
     "Window",
+    "kernel_window",
     "noise_regions",
     "own_noise",
 ]
@@ -62,6 +64,10 @@ class Kernel:
         """
         return torch.exp(-((frequency / self.cutoff) ** self.steepness))
 
+    def __str__(self) -> str:
+        """Write it so that `kernel_window` reads the same kernel, to the last bit."""
+        return f"{self.cutoff!r},{self.steepness!r}"
+
     def per_mm(self, pixel_mm: float) -> Kernel:
         """Turn cycles per pixel into 1/mm.
 
@@ -99,6 +105,9 @@ USUAL_KERNEL: Final = Kernel(0.26, 1.5)
 
 PROBED_HU: Final = (-60.0, 170.0)
 """Smoothed values of tissue that shows the kernel: contrast medium and fatty muscle too."""
+
+REGION_BLUR_PX: Final = 3.0
+"""Of the smoothing by which a region is judged to be uniform."""
 
 MOST_NOISE: Final = 1.5
 """Largest standard deviation of a region, over the slice's noise: more holds anatomy, which can
@@ -223,7 +232,7 @@ def noise_regions(plane: NDArray[np.float32], limits: tuple[float, float]) -> li
     """
     image = torch.from_numpy(plane)
     mask = soft_tissue(image, limits=limits, erosion=0).numpy()
-    uniform = find_uniform_rois(plane, smooth(image, 3.0).numpy(), mask, ROI_PX)
+    uniform = find_uniform_rois(plane, gaussian_blur(image, REGION_BLUR_PX).numpy(), mask, ROI_PX)
     most = MOST_NOISE * mode_in_tissue(plane, plane)
     return [one for one in uniform if not _noise_of(plane, one) > most]
 
@@ -272,3 +281,36 @@ KERNELS: Final[Mapping[str, Window]] = {
     "sharp": Kernel(0.95, 1.5).window,
 }
 """Windows by name; the last three are like B20f, B30f and D45f of one maker."""
+
+
+def kernel_window(name: str) -> Window:
+    """Take a kernel by its name or its numbers.
+
+    Parameters
+    ----------
+    name
+        A key of `KERNELS`; or cut-off in 1/mm and steepness of a `Kernel`, such as `0.41,1.6`.
+
+    Returns
+    -------
+    callable
+        Its window.
+
+    Raises
+    ------
+    ConfigError
+        When it is neither.
+    """
+    if name in KERNELS:
+        return KERNELS[name]
+    try:
+        cutoff, steepness = map(float, name.split(","))
+    except ValueError:
+        cutoff = steepness = math.nan
+    if not (0 < cutoff < math.inf and 0 < steepness < math.inf):
+        names = ", ".join(KERNELS)
+        raise ConfigError(
+            f"no kernel is named {name!r}",
+            remedy=f"Choose auto, one of {names}, or CUTOFF,STEEPNESS such as 0.41,1.6",
+        )
+    return Kernel(cutoff, steepness).window

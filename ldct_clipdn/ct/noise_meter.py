@@ -19,7 +19,14 @@ from ldct_clipdn.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NoiseMeter", "local_sd", "measure_noise", "mode_in_tissue", "smooth", "soft_tissue"]
+__all__ = [
+    "NoiseMeter",
+    "gaussian_blur",
+    "local_sd",
+    "measure_noise",
+    "mode_in_tissue",
+    "soft_tissue",
+]
 
 WINDOW: Final = 11
 """Side of the square in which a local standard deviation is taken, in pixels."""
@@ -149,7 +156,7 @@ def soft_tissue(
     torch.Tensor
         Bool [H, W].
     """
-    value = smooth(image, SMOOTHING)
+    value = gaussian_blur(image, SMOOTHING)
     outside = ~((value >= limits[0]) & (value <= limits[1]))
     side = 2 * erosion + 1
     # what lies beyond the image is not known to be tissue
@@ -159,8 +166,8 @@ def soft_tissue(
     return F.max_pool2d(across, (side, 1), stride=1)[0, 0] == 0
 
 
-def smooth(image: Tensor, sigma: float) -> Tensor:
-    """Smooth by a Gaussian, cut off at four times its deviation; the border is repeated.
+def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
+    """Blur by a Gaussian, cut off at four times its deviation; the border is repeated.
 
     Parameters
     ----------

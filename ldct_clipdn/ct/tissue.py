@@ -4,9 +4,9 @@ Masks drawn on noisy pixels select on the noise: a perfect result then seems bia
 So all masks come from the smoothed slice and keep away from borders (DICOM.md D.3).
 
 This is what quality, residual and spectra are measured by. The noise meter, and the dose simulation
-with it, has definitions of its own (`noise_meter.smooth`, `local_sd`, `soft_tissue`: torch, less
-smoothing, a wider margin, sample deviation), with which its readings were checked; a test relates
-the two.
+with it, has definitions of its own (`noise_meter.gaussian_blur`, `local_sd`, `soft_tissue`: torch,
+less smoothing, a wider margin, sample deviation), with which its readings were checked; a test
+relates the two.
 """
 
 from __future__ import annotations

@@ -11,9 +11,10 @@ from coloured import B30F, coloured_noise
 
 from ldct_clipdn.bench.simulation import compare_noise
 from ldct_clipdn.ct.kernel import KERNELS, Kernel, Probe, noise_regions, own_noise
-from ldct_clipdn.ct.lowdose import noise_fields, ray_lengths, simulate_low_dose
+from ldct_clipdn.ct.lowdose import fit_noise, noise_fields, simulate_low_dose
 from ldct_clipdn.ct.noise_meter import measure_noise, mode_in_tissue
 from ldct_clipdn.ct.projection import Beam
+from ldct_clipdn.ct.scan_noise import ray_lengths
 from ldct_clipdn.errors import ConfigError
 
 SIZE = 160
@@ -102,6 +103,39 @@ def test_spectrum_has_the_kernels_shape() -> None:
     assert Probe((_water() + added)[None]).fit().cutoff == pytest.approx(0.22, rel=0.25)
 
 
+def test_what_auto_found_gives_the_same_noise_again() -> None:
+    image = _water() + coloured_noise(B30F, SIZE, 12.0, seed=5)
+    found = fit_noise(image, spacing_mm=SPACING, seed=1)
+    settings = {"dose": 0.25, "spacing_mm": SPACING, "seed": 1}
+    auto = simulate_low_dose(image, **settings)  # type: ignore[arg-type]
+    again = simulate_low_dose(image, kernel=found.kernel, photons=found.quanta, **settings)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(auto, again)
+    cutoff, steepness = map(float, found.kernel.split(","))
+    # of the colour that was put in: the same cut-off as `own_noise` reads, here in 1/mm
+    assert cutoff == pytest.approx(own_noise(image).kernel.cutoff / SPACING[0], rel=0.25)
+    words = f"kernel cut-off {cutoff:.4g}/mm, steepness {steepness:.4g}; {found.quanta:.4g} quanta"
+    assert str(found) == words
+
+
+def test_what_is_given_is_not_looked_for() -> None:
+    found = fit_noise(np.full((8, 8), -1000.0), spacing_mm=1.0, kernel="hann", photons="1e5")
+    assert (found.kernel, found.quanta) == ("hann", 1e5)
+    assert str(found) == "kernel hann; 1e+05 quanta"
+
+
+def test_with_electronic_noise_full_dose_still_has_the_slices_own() -> None:
+    image = _water() + coloured_noise(B30F, SIZE, 12.0, seed=5)
+    settings = {"spacing_mm": SPACING, "electronic": 40.0, "seed": 1}
+    half, quarter = (
+        mode_in_tissue(simulate_low_dose(image, dose=dose, **settings) - image, image) ** 2  # type: ignore[arg-type]
+        for dose in (0.5, 0.25)
+    )
+    # half the dose adds q + 3 e, a quarter 3 q + 15 e; full dose has q + e
+    electronic = (quarter - 3 * half) / 6
+    assert electronic > 0.1 * half
+    assert (half - 2 * electronic) ** 0.5 == pytest.approx(12, rel=0.15)
+
+
 def test_anatomy_is_not_taken_for_noise() -> None:
     """Fine stripes make a region uniform by its smoothed values, and five times as loud."""
     own = coloured_noise(B30F, SIZE, 8.0, seed=2)
@@ -161,7 +195,15 @@ def test_says_what_is_approximate(caplog: pytest.LogCaptureFixture) -> None:
     [
         ({"dose": 0.0}, "dose"),
         ({"dose": 1.5}, "dose"),
+        ({"dose": "a"}, "dose 'a'"),
+        ({"dose": None}, "dose None"),
         ({"kernel": "B30f"}, "kernel"),
+        ({"kernel": "0.41"}, "kernel"),
+        ({"kernel": "0.41,0"}, "kernel"),
+        ({"kernel": "nan,1"}, "kernel"),
+        ({"kernel": "1,2,3"}, "kernel"),
+        ({"spacing_mm": None}, "spacing None"),
+        ({"spacing_mm": "wide"}, "spacing 'wide'"),
         ({"spacing_mm": (0.0, 1.0)}, "spacing"),
         ({"spacing_mm": 0.0}, "spacing"),
         ({"spacing_mm": (1.0,)}, "spacing"),

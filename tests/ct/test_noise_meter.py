@@ -9,7 +9,13 @@ from coloured import B30F, D45F, coloured_noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldct_clipdn.ct.noise_meter import NoiseMeter, local_sd, measure_noise, smooth, soft_tissue
+from ldct_clipdn.ct.noise_meter import (
+    NoiseMeter,
+    gaussian_blur,
+    local_sd,
+    measure_noise,
+    soft_tissue,
+)
 from ldct_clipdn.ct.phantom import abdomen_phantom
 from ldct_clipdn.errors import DataError
 
@@ -71,7 +77,7 @@ def test_local_sd_and_smoothing_agree_with_scipy() -> None:
     got = local_sd(torch.from_numpy(image)).numpy()
     np.testing.assert_allclose(got[5:-5, 5:-5], expected[5:-5, 5:-5], rtol=1e-4)
     np.testing.assert_allclose(
-        smooth(torch.from_numpy(image), 2.0).numpy(),
+        gaussian_blur(torch.from_numpy(image), 2.0).numpy(),
         ndimage.gaussian_filter(image, 2.0, mode="nearest"),
         atol=1e-3,
     )

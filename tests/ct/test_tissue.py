@@ -68,7 +68,7 @@ def test_how_these_definitions_relate_to_the_noise_meters() -> None:
     hu = (abdomen_phantom(1, 384, 2)[0] + coloured_noise(B30F, 384, 25.0, 5)).astype(np.float32)
     image, inside = torch.from_numpy(hu), (slice(20, -20),) * 2
     # the same Gaussian, cut off at three and at four standard deviations
-    assert np.abs(smooth(hu) - noise_meter.smooth(image, 3.0).numpy())[inside].max() < 5
+    assert np.abs(smooth(hu) - noise_meter.gaussian_blur(image, 3.0).numpy())[inside].max() < 5
     # population and sample deviation of 11 x 11
     ratio = noise_meter.local_sd(image).numpy()[inside] / window_sd(hu, noise_meter.WINDOW)[inside]
     np.testing.assert_allclose(ratio, np.sqrt(121 / 120), rtol=1e-4)
