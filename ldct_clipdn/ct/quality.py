@@ -22,6 +22,7 @@ from ldct_clipdn.ct.noise_meter import NoiseMeter
 from ldct_clipdn.ct.nps import Spectrum, SpectrumMeter, cut_rois, find_uniform_rois
 from ldct_clipdn.ct.quality_record import Bias, Noise, QualityRecord
 from ldct_clipdn.ct.residual import FlickerMeter, structure_correlation
+from ldct_clipdn.ct.spacing import is_positive, read_distances
 from ldct_clipdn.ct.tissue import TISSUES, body_mask, smooth, tissue_mask
 from ldct_clipdn.errors import DataError
 
@@ -59,7 +60,7 @@ LARGE: Final = 3.0
 def assess_quality(
     before: Slices,
     after: Slices,
-    spacing_mm: Sequence[float],
+    spacing_mm: float | Sequence[float],
     reference: Slices | None = None,
 ) -> QualityRecord:
     """Measure what denoising did to a series.
@@ -70,8 +71,8 @@ def assess_quality(
         One slice [H, W], or several: [Z, H, W], or anything that gives them one after the other;
         in HU.
     spacing_mm
-        Distance of rows and of columns in mm; what stands before them, as the distance of slices,
-        is ignored.
+        Distance of rows and of columns in mm, or the pixel size alone; what stands before them, as
+        the distance of slices, is ignored.
     reference
         The same slices at normal dose, for PSNR, SSIM and RMSE; None where there are none.
 
@@ -83,7 +84,8 @@ def assess_quality(
     Raises
     ------
     DataError
-        When shapes or numbers of slices differ, or there are no slices.
+        When shapes or numbers of slices differ, there are no slices, or a distance is no positive
+        number.
     """
     meter = QualityMeter(spacing_mm, _count(before))
     pairs = [_one_by_one(before), _one_by_one(after)]
@@ -108,7 +110,7 @@ class QualityMeter:
     Parameters
     ----------
     spacing_mm
-        Distance of rows and of columns in mm, last of whatever is given.
+        Distance of rows and of columns in mm, last of whatever is given; or the pixel size alone.
     slices
         How many will come; None measures everything on every one.
     floor_hu
@@ -124,15 +126,19 @@ class QualityMeter:
 
     def __init__(
         self,
-        spacing_mm: Sequence[float],
+        spacing_mm: float | Sequence[float],
         slices: int | None = None,
         *,
         floor_hu: float = AIR_HU,
         thresholds: Thresholds | None = None,
     ) -> None:
-        self.spacing_mm = (float(spacing_mm[-2]), float(spacing_mm[-1]))
-        if not all(math.isfinite(one) and one > 0 for one in self.spacing_mm):
-            raise DataError(f"pixels of {self.spacing_mm} mm cannot be measured")
+        distances = read_distances(spacing_mm)[-2:]
+        if len(distances) < 2 or not all(map(is_positive, distances)):
+            raise DataError(
+                f"pixels of {spacing_mm!r} mm cannot be measured",
+                remedy="Give the distances of rows and of columns, or the pixel size",
+            )
+        self.spacing_mm = (distances[0], distances[1])
         self.thresholds = thresholds or Thresholds()
         self._every = math.ceil((slices or 1) / MEASURED)
         self._shape: tuple[int, ...] | None = None

@@ -239,10 +239,17 @@ def test_what_was_no_number_before_is_no_image(noisy: np.ndarray) -> None:
     assert record.nonfinite == 0
 
 
-@pytest.mark.parametrize("mm", [(0.0, 1.0), (1.0, -1.0), (np.nan, 1.0), (np.inf, 1.0)])
-def test_pixels_without_a_size_are_refused(mm: tuple[float, float]) -> None:
+@pytest.mark.parametrize(
+    "mm", [(0.0, 1.0), (1.0, -1.0), (np.nan, 1.0), (np.inf, 1.0), (1.0,), (), 0.0, None, "wide"]
+)
+def test_pixels_without_a_size_are_refused(mm: object) -> None:
     with pytest.raises(DataError, match="pixels of"):
-        assess_quality(np.zeros((8, 8)), np.zeros((8, 8)), mm)
+        assess_quality(np.zeros((8, 8)), np.zeros((8, 8)), mm)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mm", [1.4, np.float32(1.4), (1.4, 1.4), (5.0, 1.4, 1.4)])
+def test_the_pixel_size_alone_is_enough(mm: float) -> None:
+    assert QualityMeter(mm).spacing_mm == pytest.approx((1.4, 1.4))
 
 
 def test_scores_with_a_reference(clean: np.ndarray, noisy: np.ndarray) -> None:
