@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ldct_clipdn.bench.experiment import (
-    Progress,
-    RunSettings,
-    TestSet,
-    open_experiment,
-    run_experiment,
-)
+from ldct_clipdn.bench.experiment import PictureTable, Progress, RunSettings, run_table
 from ldct_clipdn.bench.methods import Method, make_method
-from ldct_clipdn.bench.published import published_scores
-from ldct_clipdn.bench.tables import Table, make_table, write_table
+from ldct_clipdn.bench.sets import TestSet
+from ldct_clipdn.bench.tables import Table
 from ldct_clipdn.core.denoiser import CLIPDenoiser, build_denoiser
 from ldct_clipdn.core.encoder import EncoderNorm
 from ldct_clipdn.core.noise import Noise
 from ldct_clipdn.errors import ConfigError, DataError
 
 __all__ = ["ABLATION_NOISES", "VARIANTS", "Variant", "build_variant", "run_ablation"]
-
-TABLES: Final = (4, 5, 8, 10)
 
 ABLATION_NOISES: Final = tuple(
     Noise.parse(label)
@@ -34,6 +26,10 @@ ABLATION_NOISES: Final = tuple(
     )
 )
 """Every noise of Tables 4, 5, 8, 10 and Figure 8 (the highest level of each kind)."""
+
+ABLATION: Final = PictureTable(
+    "Variants (Tables 4, 5, 8, 10 and Figure 8)", (4, 5, 8, 10), ABLATION_NOISES
+)
 
 
 @dataclass(frozen=True)
@@ -189,16 +185,12 @@ def run_ablation(
         published tests do.
     sets
         Test sets of clean pictures.
-    folder
-        Gets `scores.csv`, `run.json`, `table.md`, `table.csv`, `strips/`.
-    settings
-        Device, batch size, strips.
+    folder, settings
+        As for `run_table`.
     noises
         Rows.
-    resume
-        Go on with what is in the folder.
-    progress
-        Told of every picture.
+    resume, progress
+        As for `run_table`.
 
     Returns
     -------
@@ -210,23 +202,19 @@ def run_ablation(
     DataError
         When no variant was trained.
     """
-    methods = _trained_variants(runs, settings)
-    results = open_experiment(folder, sets, methods, settings, resume=resume)
-    run_experiment(sets, noises, methods, results, settings, progress)
-    table = make_table(
-        "Variants (Tables 4, 5, 8, 10 and Figure 8)",
-        results,
-        published_scores(*TABLES),
-        {name: variant.published for name, variant in VARIANTS.items()},
-    )
-    write_table(table, folder)
-    return table
+    return run_table(
+        ABLATION, sets, _trained_variants(runs, settings), folder, settings,
+        conditions=noises, resume=resume, progress=progress,
+    )  # fmt: skip
 
 
 def _trained_variants(runs: Path, settings: RunSettings) -> list[Method]:
     trained = {name: runs / name / "last.pt" for name in VARIANTS}
     methods = [
-        make_method(f"weights:{name}={path}", settings.device)
+        replace(
+            make_method(f"weights:{name}={path}", settings.device),
+            counterpart=VARIANTS[name].published,
+        )
         for name, path in trained.items()
         if path.is_file()
     ]

@@ -11,34 +11,26 @@ from typing import Protocol
 
 import torch
 
+from ldct_clipdn.bench.kept_strips import keep_strip
 from ldct_clipdn.bench.methods import Method, Prepared
-from ldct_clipdn.bench.record import open_results
-from ldct_clipdn.bench.results import Key, Results, Row, file_stem
-from ldct_clipdn.bench.sets import (
-    TestSet,
-    image_set,
-    pair_set,
-    read_pictures,
-    read_validation,
-)
-from ldct_clipdn.bench.strips import denoised_panels, write_strip
-from ldct_clipdn.core.benchmark import Picture, measure
+from ldct_clipdn.bench.published import published_scores
+from ldct_clipdn.bench.record import known_counterparts, open_results
+from ldct_clipdn.bench.results import Key, Results, Row
+from ldct_clipdn.bench.sets import TestSet
+from ldct_clipdn.bench.strips import Panel, denoised_panels
+from ldct_clipdn.bench.tables import Table, make_table, write_table
+from ldct_clipdn.core.benchmark import Picture, PictureScore, measure
 from ldct_clipdn.core.noise import Noise
-from ldct_clipdn.errors import ConfigError
+from ldct_clipdn.errors import ConfigError, DataError
 
 __all__ = [
+    "PictureTable",
     "Progress",
     "RunSettings",
-    "TestSet",
     "device_name",
-    "image_set",
     "label",
-    "open_experiment",
-    "pair_set",
-    "read_pictures",
-    "read_validation",
     "require_names_differ",
-    "run_experiment",
+    "run_table",
 ]
 
 Progress = Callable[[int, int, str], None]
@@ -69,80 +61,89 @@ class RunSettings:
     strips: int = 0
 
 
-def open_experiment(
-    folder: Path,
-    sets: Sequence[TestSet],
-    methods: Sequence[Method],
-    settings: RunSettings,
-    *,
-    resume: bool,
-) -> Results:
-    """Open the results of an output folder.
+@dataclass(frozen=True)
+class PictureTable:
+    """One table of pictures.
 
     Parameters
     ----------
-    folder
-        Made where it is missing.
+    title
+        Heading.
+    printed
+        Its numbers in the paper, whose figures stand beside.
+    conditions
+        Noises; None for pairs.
+    input_name
+        What the column of the untreated picture is headed.
+    """
+
+    title: str
+    printed: tuple[int, ...]
+    conditions: tuple[Noise | None, ...]
+    input_name: str = "noisy"
+
+
+def run_table(
+    table: PictureTable,
+    sets: Sequence[TestSet],
+    methods: Sequence[Method],
+    folder: Path,
+    settings: RunSettings,
+    *,
+    conditions: Sequence[Noise | None] | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Table:
+    """Measure methods on sets under every condition and write the table.
+
+    Parameters
+    ----------
+    table
+        Which one.
     sets
-        Test sets.
+        Test sets: of clean pictures where noise is added, else of pairs.
     methods
         Columns.
+    folder
+        Gets `scores.csv` (one row per picture), `run.json`, `table.md`, `table.csv`, `strips/`.
     settings
-        How.
+        Device, batch size, strips.
+    conditions
+        Rows; the table's own unless told.
     resume
         Go on with what is in the folder.
+    progress
+        Told of every picture.
 
     Returns
     -------
-    Results
-        What is there.
+    Table
+        Everything measured in the folder, with the paper's figures beside.
 
     Raises
     ------
     ConfigError
-        When two methods, or two sets, have one name; or as for `open_results`.
+        When two methods, or two sets, have one name; when the folder holds results and `resume` is
+        false, or results of other settings.
+    DataError
+        When a method gives what is no picture.
     """
     require_names_differ("methods", methods, "Name them on the command line: NAME=FILE")
     require_names_differ("sets", sets, "Give each set once, in folders of different names")
-    return open_results(
+    results = open_results(
         folder,
         {one.name: one.settings for one in methods},
         {one.name: one.contents() for one in sets},
+        counterparts={one.name: one.counterpart for one in methods},
         device=device_name(settings.device),
         resume=resume,
     )
-
-
-def run_experiment(
-    sets: Sequence[TestSet],
-    noises: Sequence[Noise | None],
-    methods: Sequence[Method],
-    results: Results,
-    settings: RunSettings,
-    progress: Progress | None = None,
-) -> None:
-    """Measure what is not yet measured, and draw the strips.
-
-    Parameters
-    ----------
-    sets
-        Test sets.
-    noises
-        Conditions; None for pairs.
-    methods
-        Columns.
-    results
-        Where rows go; those that are there are not measured again.
-    settings
-        How.
-    progress
-        Told of every picture.
-    """
-    total = len(noises) * len(methods) * sum(len(one.files) for one in sets)
+    chosen = table.conditions if conditions is None else conditions
+    total = len(chosen) * len(methods) * sum(len(one.files) for one in sets)
     done = 0
     for test_set in sets:
         pictures = cache(test_set.read)
-        for noise in noises:
+        for noise in chosen:
             ready = {one.name: cache(partial(one.prepare, noise)) for one in methods}
             for name, prepare in ready.items():
                 known = _known(test_set, noise, name, results)
@@ -152,8 +153,17 @@ def run_experiment(
                     done += 1
                     if progress is not None:
                         progress(done, total, f"{test_set.name} {label(noise)} {name}")
-            if settings.strips:
-                _draw_strips(test_set, pictures, noise, ready, results.folder, settings)
+            for picture in pictures()[: settings.strips] if settings.strips else []:
+                _keep_strip(table, test_set, picture, noise, ready, folder, settings.device)
+    made = make_table(
+        table.title,
+        results,
+        published_scores(*table.printed),
+        known_counterparts(folder),
+        input_name=table.input_name,
+    )
+    write_table(made, folder)
+    return made
 
 
 def label(noise: Noise | None) -> str:
@@ -233,23 +243,34 @@ def _measure(
         return
     denoise, setting = prepare()
     missing = [picture for picture in pictures() if picture.name not in known]
-    for score in measure(
+    scores = measure(
         denoise, missing, noise, device=settings.device, batch_size=settings.batch_size
-    ):
+    )
+    for score in _naming(method, scores):
         yield Row(test_set.name, label(noise), method, score.name, setting, *score[1:])
 
 
-def _draw_strips(
+def _naming(method: str, scores: Iterator[PictureScore]) -> Iterator[PictureScore]:
+    """Say whose fault it is where a denoiser gives what is no picture."""
+    try:
+        yield from scores
+    except DataError as error:
+        raise DataError(f"{method}: {error.reason}", remedy=error.remedy) from error
+
+
+def _keep_strip(
+    table: PictureTable,
     test_set: TestSet,
-    pictures: Callable[[], list[Picture]],
+    picture: Picture,
     noise: Noise | None,
     ready: Mapping[str, Callable[[], Prepared]],
     folder: Path,
-    settings: RunSettings,
+    device: torch.device,
 ) -> None:
-    for picture in pictures()[: settings.strips]:
-        place = "_".join(filter(None, (test_set.name, label(noise), picture.name)))
-        path = folder / "strips" / f"{file_stem(place)}.png"
-        if not path.exists():
-            panels = denoised_panels(picture, noise, ready, settings.device)
-            write_strip(panels, path, f"{test_set.name}, {picture.name}, {label(noise)}")
+    def draw() -> list[Panel]:
+        first, *others = denoised_panels(picture, noise, ready, device)
+        return [first._replace(title=table.input_name), *others]
+
+    stem = "_".join(filter(None, (test_set.name, label(noise), picture.name)))
+    title = ", ".join(filter(None, (test_set.name, picture.name, label(noise))))
+    keep_strip(folder, stem, title, list(ready), draw)

@@ -20,11 +20,12 @@ from ldct_clipdn.bench.experiment import (
     device_name,
     require_names_differ,
 )
+from ldct_clipdn.bench.kept_strips import keep_strip
 from ldct_clipdn.bench.peers import Peer, open_ct_network
 from ldct_clipdn.bench.published import Published, published_scores
-from ldct_clipdn.bench.record import files_sha256, open_results
-from ldct_clipdn.bench.results import Key, Results, Row, file_stem
-from ldct_clipdn.bench.strips import ct_panels, write_strip
+from ldct_clipdn.bench.record import files_sha256, known_counterparts, open_results
+from ldct_clipdn.bench.results import Key, Results, Row
+from ldct_clipdn.bench.strips import Panel, ct_panels
 from ldct_clipdn.bench.tables import Table, make_table, write_table
 from ldct_clipdn.core.metrics import AS_PUBLISHED, RULERS
 from ldct_clipdn.ct.hu import HURange
@@ -162,6 +163,7 @@ def run_ldct(
         folder,
         {method.name: method.settings for method in methods},
         _contents(pairs),
+        counterparts={method.name: method.counterpart for method in methods},
         device=device_name(settings.device),
         resume=resume,
     )
@@ -172,12 +174,11 @@ def run_ldct(
             progress(done, total, f"{pair.low.patient} {method.name}")
     for pair in _first_of_each_set(pairs, settings.strips):
         _draw_strip(pair, methods, folder)
-    counterparts = {method.name: method.counterpart for method in methods}
     table = make_table(
         "Low-dose CT (Table 3)",
         results,
         _printed({_set_name(pair) for pair in pairs}),
-        counterparts,
+        known_counterparts(folder),
         "ruler",
         _not_the_papers(pairs, results),
     )
@@ -229,12 +230,13 @@ def _measure(pair: DosePair, method: CTMethod, results: Results) -> None:
 
 
 def _draw_strip(pair: DosePair, methods: Sequence[CTMethod], folder: Path) -> None:
+    by_name = {method.name: method.denoise for method in methods}
+
+    def draw() -> list[Panel]:
+        return ct_panels(_read(pair.low), _read(pair.normal), by_name, _RULERS["range 3072"])
+
     place = f"{_set_name(pair)} {_slice_name(pair)}"
-    path = folder / "strips" / f"{file_stem(place)}.png"
-    if not path.exists():
-        by_name = {method.name: method.denoise for method in methods}
-        ruler = _RULERS["range 3072"]
-        write_strip(ct_panels(_read(pair.low), _read(pair.normal), by_name, ruler), path, place)
+    keep_strip(folder, place, place, list(by_name), draw)
 
 
 @lru_cache(maxsize=4)

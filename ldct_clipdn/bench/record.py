@@ -13,7 +13,7 @@ from ldct_clipdn.bench.results import Results, versions, write_text
 from ldct_clipdn.core.noise import PUBLISHED_SEED
 from ldct_clipdn.errors import ConfigError, ReadError
 
-__all__ = ["Contents", "files_sha256", "open_results"]
+__all__ = ["Contents", "files_sha256", "known_counterparts", "open_results"]
 
 RECORD_FILE: Final = "run.json"
 
@@ -26,6 +26,7 @@ def open_results(
     methods: Mapping[str, Mapping[str, Any]],
     sets: Mapping[str, Contents],
     *,
+    counterparts: Mapping[str, str],
     device: str,
     resume: bool,
 ) -> Results:
@@ -39,6 +40,8 @@ def open_results(
         What their rows depend on, by method.
     sets
         What their pictures are, by set.
+    counterparts
+        The printed method that each method is compared with.
     device
         In words.
     resume
@@ -76,12 +79,30 @@ def open_results(
     }
     record = {
         "settings": {**settings, **given},
+        "counterparts": {**known.get("counterparts", {}), **counterparts},
         "sets": {**pictures, **{one: {**pictures.get(one, {}), **sets[one]} for one in sets}},
         "seed": PUBLISHED_SEED,
         "calls": [*_earlier_calls(known), call],
     }
     write_text(path, json.dumps(record, indent=2) + "\n")
     return results
+
+
+def known_counterparts(folder: Path) -> dict[str, str]:
+    """Say what the methods of a folder are compared with, those of earlier calls too.
+
+    Parameters
+    ----------
+    folder
+        As `open_results` left it.
+
+    Returns
+    -------
+    dict
+        The printed method by method; empty for none.
+    """
+    counterparts: dict[str, str] = _read(folder / RECORD_FILE)["counterparts"]
+    return counterparts
 
 
 def files_sha256(paths: Iterable[Path]) -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from torch import Tensor
-
 from ldct_clipdn.bench.record import files_sha256
 from ldct_clipdn.core.benchmark import Picture
-from ldct_clipdn.data.natural import centre_crop, find_images, find_picture_pairs, read_rgb
+from ldct_clipdn.data.natural import (
+    centre_crop,
+    find_images,
+    find_picture_pairs,
+    picture_size,
+    read_rgb,
+)
 from ldct_clipdn.errors import ConfigError, DataError
 
 __all__ = ["TestSet", "image_set", "pair_set", "read_pictures", "read_validation"]
@@ -19,6 +25,8 @@ __all__ = ["TestSet", "image_set", "pair_set", "read_pictures", "read_validation
 VALIDATION_PICTURES: Final = 6
 VALIDATION_SIDE: Final = 192
 """What a filter's strength is chosen on: the middle of the first pictures of the folder."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,16 +80,13 @@ def image_set(folder: Path, crop: int | None = None, limit: int | None = None) -
     Raises
     ------
     DataError
-        When there are none, or two of one name.
+        When there are none, two of one name, or one smaller than the crop.
     """
     found = find_images(folder)
     paths = found.paths[:limit]
-    if len({path.stem for path in paths}) < len(paths):
-        raise DataError(
-            "two pictures differ in nothing but the ending of their names",
-            path=folder,
-            remedy="Keep one of them",
-        )
+    _require_names_differ(paths)
+    _require_size(paths, crop)
+    _warn_of_pairs(folder)
 
     def read() -> list[Picture]:
         return read_pictures(paths, crop)
@@ -109,13 +114,17 @@ def pair_set(folder: Path, crop: int | None = None, limit: int | None = None) ->
     Raises
     ------
     DataError
-        When there are none, or a half is missing.
+        When there are none, a half is missing, or one is smaller than the crop.
     """
     found = find_picture_pairs(folder)
     pairs = found.pairs[:limit]
+    _require_size([one.noisy for one in pairs], crop)
 
     def read() -> list[Picture]:
-        return [Picture(one.name, _read(one.clean, crop), _read(one.noisy, crop)) for one in pairs]
+        return [
+            _cropped(Picture(one.name, read_rgb(one.clean), read_rgb(one.noisy)), crop)
+            for one in pairs
+        ]
 
     files = {one.name: (one.noisy, one.clean) for one in pairs}
     return TestSet(_name(found.name, crop), files, read)
@@ -138,7 +147,7 @@ def read_validation(
     Returns
     -------
     list of Picture
-        The middle of the first ones.
+        The middle of the first ones, whole where it is smaller.
 
     Raises
     ------
@@ -148,7 +157,7 @@ def read_validation(
     if folder is None:
         return []
     make = pair_set if pairs else image_set
-    chosen = make(folder, VALIDATION_SIDE, VALIDATION_PICTURES)
+    chosen = make(folder, limit=VALIDATION_PICTURES)
     tested = {files_sha256([path]): path for one in tests for path in _all_files(one)}
     for path in _all_files(chosen):
         if same := tested.get(files_sha256([path])):
@@ -157,7 +166,7 @@ def read_validation(
                 path=path,
                 remedy="Give a folder of other pictures as --validation",
             )
-    return chosen.read()
+    return [_cropped(one, VALIDATION_SIDE) for one in chosen.read()]
 
 
 def read_pictures(paths: Sequence[Path], crop: int | None = None) -> list[Picture]:
@@ -177,19 +186,62 @@ def read_pictures(paths: Sequence[Path], crop: int | None = None) -> list[Pictur
 
     Raises
     ------
+    DataError
+        When two have one name, or one is smaller than the crop.
     DecodeError
         When one cannot be read.
     """
-    return [Picture(path.stem, _read(path, crop)) for path in paths]
+    _require_names_differ(paths)
+    _require_size(paths, crop)
+    return [_cropped(Picture(path.stem, read_rgb(path)), crop) for path in paths]
 
 
 def _all_files(one: TestSet) -> Iterator[Path]:
     return (path for paths in one.files.values() for path in paths)
 
 
-def _read(path: Path, crop: int | None) -> Tensor:
-    image = read_rgb(path)
-    return image if crop is None else centre_crop(image, crop)
+def _require_names_differ(paths: Sequence[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in seen:
+            raise DataError(
+                f"two pictures are called {path.stem}, the other is {seen[path.stem]}",
+                path=path,
+                remedy="Keep one of them, or rename it",
+            )
+        seen[path.stem] = path
+
+
+def _require_size(paths: Sequence[Path], crop: int | None) -> None:
+    if crop is None:
+        return
+    for path in paths:
+        height, width = picture_size(path)
+        if min(height, width) < crop:
+            raise DataError(
+                f"the picture is {height} x {width}, smaller than the crop of {crop}",
+                path=path,
+                remedy="Give a smaller --crop, or none",
+            )
+
+
+def _warn_of_pairs(folder: Path) -> None:
+    """Warn where both halves of pairs would be taken as clean."""
+    with suppress(DataError):  # no pairs
+        pairs = find_picture_pairs(folder).pairs
+        if any(one.noisy.parent == one.clean.parent == folder for one in pairs):
+            logger.warning(
+                "%s: it holds noisy and clean halves of pairs, and both are taken as clean; "
+                "pairs are for `benchmark real` and `benchmark derain`",
+                folder,
+            )
+
+
+def _cropped(one: Picture, crop: int | None) -> Picture:
+    if crop is None:
+        return one
+    noisy = None if one.noisy is None else centre_crop(one.noisy, crop)
+    return Picture(one.name, centre_crop(one.clean, crop), noisy)
 
 
 def _name(name: str, crop: int | None) -> str:

@@ -63,6 +63,8 @@ class Table:
     apart
         Sets that are not what the printed figures are of, and what they are: no difference is
         given.
+    input_name
+        What the column of the untreated image is headed.
     """
 
     title: str
@@ -72,6 +74,7 @@ class Table:
     counterparts: Mapping[str, str]
     condition: str = "noise"
     apart: Mapping[str, str] = field(default_factory=dict)
+    input_name: str = "noisy"
 
     @property
     def methods(self) -> list[str]:
@@ -92,9 +95,11 @@ class Table:
             PSNR in dB / SSIM; printed columns are marked, and misprints with a dagger.
         """
         differing = self._differing()
+        several = any(condition for condition, _ in self.places)  # pairs have one: as they are
         header = [
-            *(self.condition, "set", "images"),
-            *self.methods,
+            *([self.condition] if several else []),
+            *("set", "images"),
+            *(self.input_name if name == "noisy" else name for name in self.methods),
             *(f"{name} [paper]" for name in self.printed),
             *(f"{a} - {b} [paper]" for a, b in differing),
         ]
@@ -103,7 +108,8 @@ class Table:
             cells, printed = self.measured[place], self.published.get(place, {})
             lines.append(
                 [
-                    *(place[0] or "-", place[1], _counts(cells.values())),
+                    *([place[0]] if several else []),
+                    *(place[1], _counts(cells.values(), published_size(_whole_set(place[1])))),
                     *(_score(cells.get(name)) for name in self.methods),
                     *(_score(printed.get(name)) for name in self.printed),
                     *(
@@ -204,6 +210,7 @@ def make_table(
     counterparts: Mapping[str, str],
     condition: str = "noise",
     apart: Mapping[str, str] | None = None,
+    input_name: str = "noisy",
 ) -> Table:
     """Average over the pictures and put the printed figures beside.
 
@@ -217,9 +224,7 @@ def make_table(
         Printed cells by set, condition and method.
     counterparts
         For a measured method the printed one that it is compared with.
-    condition
-        What the conditions are, for the heading.
-    apart
+    condition, apart, input_name
         As for `Table`.
 
     Returns
@@ -244,6 +249,7 @@ def make_table(
         counterparts=counterparts,
         condition=condition,
         apart=apart or {},
+        input_name=input_name,
     )
 
 
@@ -277,10 +283,12 @@ def _mean(rows: Sequence[Row]) -> Cell:
     )
 
 
-def _counts(cells: Iterable[Cell]) -> str:
-    """Give how many pictures; from fewest to most where a method has not seen all."""
+def _counts(cells: Iterable[Cell], expected: int | None) -> str:
+    """Give how many pictures, of how many; from fewest to most where a method has not seen all."""
     counts = sorted({cell.images for cell in cells})
-    return " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    text = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    whole = expected is None or counts[0] == counts[-1] == expected
+    return text if whole else f"{text} of {expected}"
 
 
 def _whole_set(name: str) -> str:

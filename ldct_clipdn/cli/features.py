@@ -70,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
         0.
     """
     from ldct_clipdn.bench import feature_figures, features
-    from ldct_clipdn.bench.experiment import read_pictures
     from ldct_clipdn.bench.results import file_stem, make_folder
+    from ldct_clipdn.bench.sets import read_pictures
     from ldct_clipdn.inference.engine import pick_device
 
     device = pick_device(args.device)
@@ -82,8 +82,7 @@ def run(args: argparse.Namespace) -> int:
     found = features.measure_similarity(nets, pictures, levels, device=device, seed=args.seed)
     table, figure = (args.out / f"similarity_{args.noise}.{ending}" for ending in ("csv", "png"))
     features.write_similarity(found, table)
-    scale = ", level on the 0..255 scale" if args.noise == "gaussian" else ""
-    title = f"Clean against noisy features, {args.noise} noise{scale}"
+    title = f"Clean against noisy features, {args.noise} noise"
     feature_figures.draw_similarity(found, figure, title)
     written = [table, figure, _write_record(args, nets, device)]
     for net in nets if args.tsne else []:

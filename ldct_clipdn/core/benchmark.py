@@ -1,4 +1,4 @@
-"""A denoiser measured on pictures, as the published test scripts measure (PROTOCOL.md 2.1, 2.2)."""
+"""A denoiser measured on pictures, as the published test scripts measure."""
 
 from __future__ import annotations
 
@@ -158,7 +158,8 @@ def denoise_pictures(
     Raises
     ------
     DataError
-        When a picture has no noisy half and no noise is given, or the result has another shape.
+        When a picture has no noisy half and no noise is given, or the result is no picture: no
+        tensor, of another shape, or not finite.
     """
     for batch in _equal_sizes(pictures, batch_size):
         clean = _unit([picture.clean for picture in batch], device)
@@ -166,11 +167,7 @@ def denoise_pictures(
         start = _now(device)
         denoised = denoise(noisy)
         seconds = _now(device) - start
-        if denoised.shape != clean.shape:
-            raise DataError(
-                f"the denoiser made {list(denoised.shape)} of {list(clean.shape)}",
-                remedy="It must give [B, 3, H, W] as it was given",
-            )
+        _require_pictures(denoised, batch, clean)
         denoised = denoised.float().clamp(0, 1)
         if noise is None:
             denoised = (denoised * 255).round() / 255
@@ -178,7 +175,7 @@ def denoise_pictures(
 
 
 def score_picture(image: Tensor, clean: Tensor) -> tuple[float, float]:
-    """Compute PSNR and SSIM of one RGB picture as published (PROTOCOL.md 2.1).
+    """Compute PSNR and SSIM of one RGB picture as published.
 
     Parameters
     ----------
@@ -191,6 +188,25 @@ def score_picture(image: Tensor, clean: Tensor) -> tuple[float, float]:
         PSNR in dB over the three channels together, and SSIM, their mean.
     """
     return psnr(image, clean, 1.0), ssim(image, clean, 1.0)
+
+
+def _require_pictures(denoised: object, batch: Sequence[Picture], clean: Tensor) -> None:
+    if not isinstance(denoised, Tensor):
+        raise DataError(
+            f"the denoiser made a {type(denoised).__name__} of {batch[0].name}, not a tensor",
+            remedy="It must give a torch.Tensor [B, 3, H, W] as it was given",
+        )
+    if denoised.shape != clean.shape:
+        raise DataError(
+            f"the denoiser made {list(denoised.shape)} of {list(clean.shape)}",
+            remedy="It must give [B, 3, H, W] as it was given",
+        )
+    for picture, one in zip(batch, denoised, strict=True):
+        if not torch.isfinite(one).all():
+            raise DataError(
+                f"the denoiser made NaN or infinity of {picture.name}",
+                remedy="Check its weights, and that it takes pictures in [0, 1]",
+            )
 
 
 def _equal_sizes(pictures: Sequence[Picture], batch_size: int) -> Iterator[list[Picture]]:

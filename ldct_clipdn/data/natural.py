@@ -370,10 +370,7 @@ def _role_of(words: list[str]) -> Role | None:
 def _warn_of_count(name: str, count: int, folder: Path) -> None:
     expected = published_size(name)
     if expected is not None and count != expected:
+        where = str(folder) if folder.name == name else f"{folder} ({name})"
         logger.warning(
-            "%s: %s has %d pictures, not %d: no figure of it is comparable",
-            folder,
-            name,
-            count,
-            expected,
+            "%s: %d pictures, not %d: no figure of it is comparable", where, count, expected
         )

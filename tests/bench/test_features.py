@@ -160,11 +160,21 @@ def test_weights_of_one_layout_are_told_apart_and_share_a_control(tmp_path):
 )
 def test_pictures_that_do_not_do_are_refused(tmp_path, capsys, sizes, extra, message):
     pictures = [
-        save_pictures(tmp_path / f"in{k}", 1, *size) / "p0.png" for k, size in enumerate(sizes)
+        (save_pictures(tmp_path / f"in{k}", 1, *size) / "p0.png").rename(tmp_path / f"{k}.png")
+        for k, size in enumerate(sizes)
     ]
     out = ["--out", str(tmp_path / "out")]
     assert main(["features", *map(str, pictures), "--encoder", "tiny=random", *out, *extra]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_pictures_of_one_name_are_refused_wherever_they_lie(tmp_path, capsys):
+    one, other = (save_pictures(tmp_path / name, 1, 64, 64) / "p0.png" for name in "ab")
+    options = ["--encoder", "tiny=random", "--out", str(tmp_path / "out")]
+    assert main(["features", str(one), str(other), *options]) == 1
+    message = f"{other}: two pictures are called p0, the other is {one}."
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_output_folder_that_cannot_be_is_told_at_once(tmp_path, capsys):

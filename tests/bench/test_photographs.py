@@ -14,10 +14,11 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import ldct_clipdn
 from ldct_clipdn.bench.efficiency import known_networks, measure_efficiency
-from ldct_clipdn.bench.experiment import RunSettings, pair_set
+from ldct_clipdn.bench.experiment import RunSettings, run_table
 from ldct_clipdn.bench.methods import make_method
 from ldct_clipdn.bench.peers import build_peer
-from ldct_clipdn.bench.photographs import run_photographs
+from ldct_clipdn.bench.picture_tables import REAL
+from ldct_clipdn.bench.sets import pair_set
 from ldct_clipdn.cli.main import main
 from ldct_clipdn.core.denoiser import build_denoiser
 from ldct_clipdn.data.natural import read_rgb
@@ -28,8 +29,8 @@ CPU = torch.device("cpu")
 
 def test_real_noise_beside_the_printed_figures(tmp_path):
     folder = save_pairs(tmp_path / "CC", 3)
-    table = run_photographs(
-        "real", [pair_set(folder)], [make_method("noisy", CPU)], tmp_path / "out", RunSettings(CPU)
+    table = run_table(
+        REAL, [pair_set(folder)], [make_method("noisy", CPU)], tmp_path / "out", RunSettings(CPU)
     )
     expected = [
         peak_signal_noise_ratio(
@@ -57,7 +58,7 @@ def test_derain_and_real_from_the_command_line(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("encoder", "parameters", "gmac"),
-    # PROTOCOL.md 3.3: 19,551,456 parameters, 83.31 G multiply-adds
+    # of the published code's network: 19,551,456 parameters, 83.31 G multiply-adds
     [("RN50", 19.551456, 83.31)],
 )
 def test_cost_of_the_published_network(encoder, parameters, gmac):

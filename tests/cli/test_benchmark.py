@@ -8,8 +8,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from natural_images import save_pairs, save_pictures
+from PIL import Image
 
+from ldct_clipdn.bench import kept_strips
+from ldct_clipdn.bench.peers import build_peer
 from ldct_clipdn.cli.main import main
 
 
@@ -27,7 +31,7 @@ def test_synthetic_prints_and_writes_the_table(pictures, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert code == 0
     assert printed.startswith((out / "table.md").read_text())
-    assert printed.count("| Kodak24 | 2 |") == 4
+    assert printed.count("| Kodak24 | 2 of 24 |") == 4
     assert "27.39/0.723" in printed
 
 
@@ -128,3 +132,100 @@ def test_help_loads_no_torch():
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """Denoisers that can be named as python:broken:NAME."""
+    (tmp_path / "broken.py").write_text(
+        "def nans(noisy):\n    return noisy * float('nan')\n"
+        "def words(noisy):\n    return 'denoised'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("broken", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("nans", "nans: the denoiser made NaN or infinity of p0"),
+     ("words", "words: the denoiser made a str of p0, not a tensor")],
+)  # fmt: skip
+def test_what_is_no_picture_is_no_result(pictures, broken, tmp_path, capsys, name, message):
+    arguments = ["benchmark", "synthetic", str(pictures), "--noise", "gaussian:50", "-q",
+                 "--out", str(tmp_path / "out"), "--method"]  # fmt: skip
+    assert main([*arguments, f"python:broken:{name}"]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "out/table.md").exists()
+    assert main([*arguments, "noisy", "--resume"]) == 0
+
+
+def test_a_later_call_keeps_the_difference_to_the_printed_figures(pictures, tmp_path, capsys):
+    peer, file = build_peer("dncnn"), tmp_path / "dncnn.pt"
+    torch.save({"network": peer.state_dict(), "config": peer.config.to_dict()}, file)
+    arguments = ["benchmark", "synthetic", str(pictures), "--noise", "gaussian:50", "-q",
+                 "--out", str(tmp_path / "out"), "--method"]  # fmt: skip
+    column = "DnCNN - DnCNN [paper]"
+    assert main([*arguments, f"dncnn:{file}"]) == 0
+    assert column in capsys.readouterr().out
+    assert main([*arguments, "noisy", "--resume"]) == 0
+    assert column in capsys.readouterr().out
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert record["counterparts"] == {"DnCNN": "DnCNN", "noisy": ""}
+    # a record of before they were kept
+    del record["counterparts"]
+    (tmp_path / "out/run.json").write_text(json.dumps(record))
+    assert main([*arguments, "noisy", "--resume"]) == 0
+
+
+def test_strips_are_drawn_anew_for_methods_they_do_not_show(pictures, tmp_path):
+    arguments = ["benchmark", "synthetic", str(pictures), "--noise", "gaussian:50", "-q",
+                 "--strips", "1", "--out", str(tmp_path / "out")]  # fmt: skip
+    strip = tmp_path / "out/strips/Kodak24_gaussian_50_p0.png"
+
+    def width(*names):
+        methods = [word for name in names for word in ("--method", name)]
+        assert main([*arguments, "--resume", *methods]) == 0
+        with Image.open(strip) as image:
+            return image.width
+
+    two, three = width("noisy"), width("noisy", "tv:0.1")
+    assert three == pytest.approx(two * 3 / 2, rel=0.01)
+    strip.write_bytes(before := strip.read_bytes() + b"kept")
+    assert width("tv:0.1") == three
+    assert strip.read_bytes() == before
+
+
+def test_rainy_pairs_are_headed_as_what_they_are(tmp_path, capsys, monkeypatch):
+    titles = []
+
+    def write_strip(panels, _, title):
+        titles.append((title, [one.title for one in panels]))
+
+    monkeypatch.setattr(kept_strips, "write_strip", write_strip)
+    folder = save_pairs(tmp_path / "Rain12", 1)
+    arguments = ["--method", "noisy", "--out", str(tmp_path / "out"), "--strips", "1", "-q"]
+    assert main(["benchmark", "derain", str(folder), *arguments]) == 0
+    head, _, line = capsys.readouterr().out.splitlines()[2:5]
+    assert head.startswith("| set | images | rainy |")
+    assert line.startswith("| Rain12 | 1 of 12 | ")
+    assert titles == [("Rain12, 0", ["rainy", "clean"])]
+
+
+def test_pairs_that_are_taken_for_clean_pictures_are_warned_of(tmp_path, caplog):
+    folder = save_pairs(tmp_path / "Rain12", 12)
+    out = ["--out", str(tmp_path / "out"), "--noise", "gaussian:50"]
+    assert main(["benchmark", "synthetic", str(folder), *out]) == 0
+    assert caplog.text.count("pairs are for `benchmark real` and `benchmark derain`") == 1
+    assert f"{folder}: 24 pictures, not 12:" in caplog.text
+
+
+def test_a_crop_that_is_larger_than_a_picture_is_an_error(pictures, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out"), "-q", "--crop", "33"]
+    assert main(["benchmark", "synthetic", str(pictures), *out]) == 1
+    assert "p0.png: the picture is 32 x 40, smaller than the crop of 33" in capsys.readouterr().err
+    pairs = save_pairs(tmp_path / "CC", 1)
+    assert main(["benchmark", "real", str(pairs), *out]) == 1
+    assert "smaller than the crop of 33" in capsys.readouterr().err

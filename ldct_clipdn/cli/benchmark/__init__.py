@@ -7,7 +7,7 @@ import importlib
 
 __all__ = ["add_parser"]
 
-TABLES = ("synthetic", "photographs", "ldct", "fair", "truth", "efficiency", "ablation")
+TABLES = ("picture_tables", "ldct", "fair", "truth", "efficiency", "ablation")
 """One module of this folder per table or family of tables; each offers `add_parser(subparsers)`."""
 
 

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         When folders are missing.
     """
     from ldct_clipdn.bench.ablation import ABLATION_NOISES, VARIANTS, run_ablation
-    from ldct_clipdn.bench.experiment import image_set
+    from ldct_clipdn.bench.sets import image_set
     from ldct_clipdn.errors import ConfigError
 
     if args.list:

@@ -14,8 +14,9 @@ from ldct_clipdn.cli.options import at_least, print_json
 if TYPE_CHECKING:
     import torch
 
-    from ldct_clipdn.bench.experiment import Progress, RunSettings, TestSet
+    from ldct_clipdn.bench.experiment import Progress, RunSettings
     from ldct_clipdn.bench.methods import Method
+    from ldct_clipdn.bench.sets import TestSet
     from ldct_clipdn.bench.tables import Table
     from ldct_clipdn.core.noise import Noise
 
@@ -196,8 +197,8 @@ def methods_of(
     WeightsError
         When a weights file cannot be used.
     """
-    from ldct_clipdn.bench.experiment import read_validation
     from ldct_clipdn.bench.methods import make_method
+    from ldct_clipdn.bench.sets import read_validation
 
     validation = read_validation(args.validation, sets, pairs=pairs)
     names = [*args.method, *(f"weights:{one}" for one in args.weights)] or ["noisy"]
