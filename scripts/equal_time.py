@@ -29,6 +29,11 @@ TIMED_STEPS = (1, 4, 44)
 
 FEWEST_ITERATIONS = 20
 
+TIMES = ("model", "run", "iterations", "seconds")
+
+FAR_OFF = 0.15
+"""Share of its time by which a training may miss it without a word."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -94,15 +99,21 @@ class EqualTime:
         (run_dir / "done").touch()
 
     def times(self, names: Iterable[str]) -> str:
-        """Say in one line how long models trained, with what they trained after a stop."""
+        """Say how long each model trained, with what it trained after a stop; mark what is off."""
         seconds = dict.fromkeys(names, 0.0)
         with (self.out / "times.csv").open(newline="", encoding="utf-8") as file:
             for _, run, _, used in csv.reader(file):
-                if run in seconds:
+                if run in seconds:  # neither a timing nor the header, which old files lack
                     seconds[run] += float(used)
         kind = "CPU seconds" if self.device == "cpu" else "seconds"
-        least, most = min(seconds.values()), max(seconds.values())
-        return f"Each training took {least:.0f} to {most:.0f} {kind}."
+        return f"{kind} of those planned: {', '.join(map(self._time, seconds, seconds.values()))}."
+
+    def _time(self, name: str, seconds: float) -> str:
+        known = json.loads(self._plan(name).read_text(encoding="utf-8"))
+        planned = 60 * known.get("minutes", self.minutes)
+        off = seconds / planned - 1
+        mark = f" (more than {FAR_OFF:.0%} off: {off:+.0%})" if abs(off) > FAR_OFF else ""
+        return f"{name} {seconds:.0f} of {planned:.0f}{mark}"
 
     def _plan(self, name: str) -> Path:
         return self.run_dir(name).with_suffix(".json")
@@ -113,6 +124,7 @@ class EqualTime:
         settings = {**self.settings, **model.settings}
         return {
             "minutes": self.minutes,
+            "device": self.device,
             "configs": {
                 one: hashlib.sha256((configs / one).read_bytes()).hexdigest()
                 for one in model.configs
@@ -125,7 +137,7 @@ class EqualTime:
         }
 
     def _require_same_plan(self, name: str, model: Model) -> None:
-        """Refuse a plan of another recipe; one of before recipes were kept passes."""
+        """Refuse a plan of another recipe; what an old plan does not say passes."""
         plan = self._plan(name)
         if not plan.exists():
             return
@@ -180,8 +192,11 @@ class EqualTime:
             subprocess.run([*command, str(configs), *options], check=True)
         finally:
             seconds = self._clock() - before
-            with (self.out / "times.csv").open("a", encoding="utf-8") as file:
-                file.write(f"{name},{run_dir.name},{iterations},{seconds:.1f}\n")
+            with (self.out / "times.csv").open("a", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                if file.tell() == 0:
+                    writer.writerow(TIMES)
+                writer.writerow((name, run_dir.name, iterations, f"{seconds:.1f}"))
         return seconds
 
     def _clock(self) -> float:

@@ -78,7 +78,7 @@ def test_iterations_fill_the_cpu_time_whatever_the_start_takes(machine, training
     assert (training["sigma"], training["gamma"]) == ("5", "0.1")  # a model's own settings win
     assert all(run["max_iterations"] == run["validation_interval"] for run in machine.runs[:3])
     with (tmp_path / "times.csv").open(encoding="utf-8") as file:
-        assert [float(row[-1]) for row in csv.reader(file)] == [69.5, 11, 31, 129]
+        assert [float(row["seconds"]) for row in csv.DictReader(file)] == [69.5, 11, 31, 129]
 
 
 def test_a_time_that_cannot_be_told_stops_before_a_plan_is_made(machine, trainings, monkeypatch):
@@ -155,7 +155,32 @@ def test_the_time_taken_is_said_with_what_was_taken_after_a_stop(machine, traini
     (trainings.run_dir("one") / "done").unlink()
     trainings.train("one", model())
     trainings.train("two", model())
-    assert trainings.times(["one", "two"]) == "Each training took 129 to 258 CPU seconds."
+    assert trainings.times(["one", "two"]) == (
+        "CPU seconds of those planned: one 258 of 120 (more than 15% off: +115%), two 129 of 120."
+    )
+
+
+def test_another_device_is_another_plan(machine, trainings):
+    trainings.train("one", model())
+    count = len(machine.runs)
+    with pytest.raises(SystemExit, match=r"planned with other device\."):
+        replace(trainings, device="cuda").train("one", model())
+    assert len(machine.runs) == count
+
+
+def test_folders_of_before_device_and_header_were_kept_go_on(machine, trainings, tmp_path):
+    trainings.train("one", model())
+    plan, times = trainings.run_dir("one").with_suffix(".json"), tmp_path / "times.csv"
+    known = json.loads(plan.read_text())
+    assert known.pop("device") == "cpu"
+    plan.write_text(json.dumps(known))
+    times.write_text("".join(times.read_text().splitlines(keepends=True)[1:]))
+    trainings.train("two", model())
+    (trainings.run_dir("one") / "done").unlink()
+    trainings.train("one", model())
+    assert len(machine.runs) == 9
+    assert "model" not in times.read_text()
+    assert trainings.times(["two"]) == "CPU seconds of those planned: two 129 of 120."
 
 
 def test_a_training_killed_before_it_saved_starts_anew(machine, trainings):
