@@ -11,11 +11,15 @@ import numpy as np
 from ldct_clipdn.bench.cases import HELD_OUT
 from ldct_clipdn.bench.matrix_summary import Summary, short
 from ldct_clipdn.bench.results import markdown_table
+from ldct_clipdn.core.words import counted
 
 __all__ = ["FEWEST_PATIENTS", "patients_table"]
 
 FEWEST_PATIENTS: Final = 6
 """Below this many there is no interval and no p-value, only every patient's value."""
+
+PHANTOM: Final = "phantom"
+"""Who has it in the name is no patient."""
 
 DRAWS: Final = 10_000
 
@@ -41,8 +45,8 @@ def patients_table(summaries: Sequence[Summary], judged: str) -> str:
             "Held-out patients and phantoms: gain, mean over a patient's series, then over "
             "patients; harm counts as what it is. What weights, strength or recipe were chosen by "
             "is in none of it. Of networks the interval (bootstrap over patients) and p "
-            "(Wilcoxon's signed rank test of the gain less 1, two-sided); neither below "
-            f"{FEWEST_PATIENTS} patients.",
+            "(Wilcoxon's signed rank test of the gain less 1, two-sided), both without phantoms; "
+            f"neither below {FEWEST_PATIENTS} patients.",
             _together(held_out),
             f"Every patient's gain by {judged}, mean over series:",
             _every_patient([one for one in held_out if one.method == judged]),
@@ -55,12 +59,19 @@ def _together(held_out: Sequence[Summary]) -> str:
     networks = {one.method for one in held_out if one.kind == "network"}
     for dose in dict.fromkeys(one.dose for one in held_out):
         for method in dict.fromkeys(one.method for one in held_out):
-            values = [*_by_patient(held_out, dose, method).values()]
-            if values:
-                tested = _tested(values) if method in networks else ["", ""]
+            gains = _by_patient(held_out, dose, method)
+            if gains:
+                values = [*gains.values()]
+                patients = [gain for name, gain in gains.items() if PHANTOM not in name.lower()]
+                tested = _tested(patients) if method in networks else ["", ""]
                 mean, lowest = f"{np.mean(values):.3f}", f"{min(values):.3f}"
-                lines.append([dose, method, str(len(values)), mean, lowest, *tested])
+                count = _count(len(patients), len(values) - len(patients))
+                lines.append([dose, method, count, mean, lowest, *tested])
     return markdown_table(lines)
+
+
+def _count(patients: int, phantoms: int) -> str:
+    return f"{patients} + {counted(phantoms, PHANTOM)}" if phantoms else str(patients)
 
 
 def _every_patient(judged: Sequence[Summary]) -> str:

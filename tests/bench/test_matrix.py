@@ -467,6 +467,20 @@ def test_no_interval_below_six_patients(patients: int, tmp_path: Path) -> None:
     assert "| p0 |  | 1.250 |" in every
 
 
+def test_a_phantom_is_no_patient(tmp_path: Path) -> None:
+    names = [*(f"p{k}" for k in range(FEWEST_PATIENTS - 1)), "Thorax_Phantom"]
+    rows = [
+        _row(patient=name, series=name, method=method, kind=kind, error=error)
+        for name in names
+        for method, kind, error in (("TV (oracle)", "oracle", 60.0), ("net", "network", 50.0))
+    ]
+    text = write_matrix(rows, tmp_path, {}, "net")
+    assert "| 0.25 | net | 5 + 1 phantom | 1.250 | 1.250 |  |  |" in text
+    rows += [replace(row, patient="p9", series="p9") for row in rows[:2]]
+    text = write_matrix(rows, tmp_path, {}, "net")
+    assert "| 0.25 | net | 6 + 1 phantom | 1.250 | 1.250 | 1.250 to 1.250 | 0.031 |" in text
+
+
 def test_harm_counts(tmp_path: Path) -> None:
     """A network that harms one patient in six gets no better mean for it."""
     errors = [50.0] * (FEWEST_PATIENTS - 1) + [140.0]
