@@ -191,18 +191,24 @@ def rescale(header: Dataset, path: Path | None = None) -> tuple[float, float]:
     Raises
     ------
     ReadError
-        When either is missing or no number, or the slope is 0.
+        When either is missing or no finite number, or the slope is 0.
     """
-    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
-    if slope is None or intercept is None:
-        raise ReadError(
-            "RescaleSlope or RescaleIntercept is missing, so HU are unknown",
-            path=path,
-            remedy="Take the file from its original source",
-        )
+    slope, intercept = (_number(header, f"Rescale{one}", path) for one in ("Slope", "Intercept"))
     if slope == 0:
         raise ReadError("RescaleSlope is 0, so HU are unknown", path=path)
     return slope, intercept
+
+
+def _number(header: Dataset, keyword: str, path: Path | None) -> float:
+    value = number(header, keyword)
+    if value is None:
+        is_there = keyword in header and header.get_item(keyword).value
+        raise ReadError(
+            f"{keyword} is {'no finite number' if is_there else 'missing'}, so HU are unknown",
+            path=path,
+            remedy="Take the file from its original source",
+        )
+    return value
 
 
 def _read(path: Path, *, pixels: bool) -> Dataset:

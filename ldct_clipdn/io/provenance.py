@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from pydicom import Dataset
+from pydicom.charset import convert_encodings, encode_string
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LONGEST_LO",
     "MANUFACTURER",
-    "SUFFIX",
+    "MARK",
     "DerivedSeries",
     "add_derivation",
     "add_equipment",
@@ -30,15 +32,14 @@ __all__ = [
     "equipment_item",
     "file_meta",
     "incompleteness",
+    "mark_description",
     "mark_series",
-    "marked_description",
-    "series_description",
     "set_clock",
     "set_source",
     "source_reference",
 ]
 
-SUFFIX: Final = " [AI-DENOISED RESEARCH]"
+MARK: Final = "[AI-DENOISED RESEARCH]"
 MANUFACTURER: Final = "ldct_clipdn team"
 
 LONGEST_LO: Final = 64
@@ -94,40 +95,32 @@ def incompleteness(scan: Scan) -> str:
     return f"INCOMPLETE {usable}/{usable + scan.lost}" if scan.lost else ""
 
 
-def series_description(source: str, incomplete: str = "") -> str:
-    """Mark a series as what it is, in the one line that every viewer shows.
+def mark_description(ds: Dataset, mark: str) -> None:
+    """Say what a series is in the one line that every viewer shows, after what the source says.
 
     Parameters
     ----------
-    source
-        SeriesDescription of the source; is cut where both do not fit.
-    incomplete
-        `INCOMPLETE k/n`, or empty.
-
-    Returns
-    -------
-    str
-        At most 64 characters, ending in the mark.
-    """
-    return marked_description(source, f" {incomplete}{SUFFIX}" if incomplete else SUFFIX)
-
-
-def marked_description(source: str, mark: str) -> str:
-    """Put a mark after a description.
-
-    Parameters
-    ----------
-    source
-        SeriesDescription of the source; is cut where both do not fit.
+    ds
+        The derived data set, with the source's SeriesDescription; is cut where both do not fit.
     mark
         What follows it.
-
-    Returns
-    -------
-    str
-        At most 64 characters.
     """
-    return (source.replace("\\", " ")[: LONGEST_LO - len(mark)] + mark).strip()
+    source = text(ds, "SeriesDescription").replace("\\", " ")
+    ds.SeriesDescription = _fitted(ds, source, f" {mark}", LONGEST_LO).strip()
+
+
+def _fitted(ds: Dataset, words: str, end: str, longest: int) -> str:
+    """Cut words so that they fit with their end.
+
+    PS3.5 6.2 counts characters; readers count bytes, and these are never fewer.
+    """
+    encodings = convert_encodings(ds.get("SpecificCharacterSet") or ds.original_character_set)
+
+    def size(length: int) -> int:
+        return len(encode_string(words[:length] + end, encodings))
+
+    room = min(max(longest - len(end), 0), len(words))
+    return words[: max(bisect_right(range(room + 1), longest, key=size) - 1, 0)] + end
 
 
 def mark_series(ds: Dataset, series: DerivedSeries) -> None:
@@ -144,7 +137,7 @@ def mark_series(ds: Dataset, series: DerivedSeries) -> None:
         ds.StudyInstanceUID = series.study_uid
     ds.SeriesInstanceUID = series.uid
     ds.SeriesNumber = series.number
-    ds.SeriesDescription = series_description(text(ds, "SeriesDescription"), series.incomplete)
+    mark_description(ds, " ".join(filter(None, (series.incomplete, MARK))))
     ds.ContentQualification = "RESEARCH"
 
 
@@ -188,8 +181,8 @@ def append_description(ds: Dataset, words: str) -> None:
     words
         At most 1024 characters.
     """
-    old = text(ds, "DerivationDescription")[: LONGEST_ST - len(words) - 2]
-    ds.DerivationDescription = f"{old}; {words}" if old else words
+    old = text(ds, "DerivationDescription")
+    ds.DerivationDescription = _fitted(ds, old, f"; {words}", LONGEST_ST) if old else words
 
 
 def add_equipment(ds: Dataset, series: DerivedSeries) -> None:

@@ -41,7 +41,7 @@ from ldct_clipdn.io.provenance import (
     equipment_item,
     file_meta,
     incompleteness,
-    marked_description,
+    mark_description,
     set_clock,
     set_source,
 )
@@ -180,8 +180,7 @@ def _mark(ds: Dataset, recipe: SimulationRecipe) -> None:
 
 def _place(ds: Dataset, scan: Scan, recipe: SimulationRecipe, number: int) -> None:
     """Say the same in the one line that every viewer shows, and where the image belongs."""
-    words = " ".join(filter(None, (incompleteness(scan), _dose_mark(recipe))))
-    ds.SeriesDescription = marked_description(text(ds, "SeriesDescription"), f" {words}")
+    mark_description(ds, " ".join(filter(None, (incompleteness(scan), _dose_mark(recipe)))))
     ds.SeriesNumber = number
     if not text(ds, "StudyInstanceUID"):
         ds.StudyInstanceUID = study_uid(scan)

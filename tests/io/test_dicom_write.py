@@ -308,6 +308,35 @@ def test_text_beyond_ascii_survives_as_bytes(workshop: Workshop) -> None:
     assert ds.SeriesDescription == "胸部 [AI-DENOISED RESEARCH]"
 
 
+@pytest.mark.parametrize(
+    ("charset", "word"),
+    [(["", "ISO 2022 IR 87"], "腹部"), ("ISO_IR 192", "Übung"), ("GB18030", "腹部")],
+)
+def test_what_is_cut_fits_in_bytes_too(
+    workshop: Workshop,
+    dciodvfy: Callable[[Path], Counter[str]],
+    charset: str | list[str],
+    word: str,
+) -> None:
+    text = {
+        "SpecificCharacterSet": charset,
+        "SeriesDescription": word * 10,
+        "DerivationDescription": word * (1000 // len(word)),
+    }
+    ds = workshop.derive(workshop.make(slices=1, extra=text))[1]
+    assert ds.SeriesDescription.startswith(word * 3)
+    assert ds.SeriesDescription.endswith(" [AI-DENOISED RESEARCH]")
+    assert ds.DerivationDescription.startswith(word * 20)
+    assert ds.DerivationDescription.endswith(RECIPE.encoder)
+    raw = pydicom.dcmread(ds.filename)
+    sizes = [
+        len(raw.get_item(name).value) for name in ("SeriesDescription", "DerivationDescription")
+    ]
+    assert sizes[0] <= 64
+    assert sizes[1] <= 1024
+    assert not [one for one in dciodvfy(Path(ds.filename)) if "SeriesDescription" in one]
+
+
 @every_kind
 def test_file_meta(workshop: Workshop, kind: str) -> None:
     for ds in workshop.derive(workshop.make(kind)).values():

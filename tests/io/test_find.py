@@ -278,9 +278,11 @@ def test_sound_files_that_are_no_ct_slice_are_skipped(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"RescaleSlope": None}, "RescaleSlope or RescaleIntercept is missing"),
+        ({"RescaleSlope": None}, "RescaleSlope is missing"),
+        ({"RescaleSlope": "1e400"}, "RescaleSlope is no finite number"),
+        ({"RescaleIntercept": "-1e400"}, "RescaleIntercept is no finite number"),
         ({"RescaleSlope": "0"}, "RescaleSlope is 0"),
-        ({"RescaleIntercept": ""}, "RescaleSlope or RescaleIntercept is missing"),
+        ({"RescaleIntercept": ""}, "RescaleIntercept is missing"),
         ({"Rows": None, "HighBit": None}, "the header has no Rows and no HighBit"),
         ({"Rows": 0}, "0 x 32 pixels are no CT slice"),
         ({"Rows": 65535, "Columns": 65535}, "65535 x 65535 pixels are no CT slice"),
