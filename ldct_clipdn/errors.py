@@ -7,7 +7,8 @@
     ├── WeightsError     a weights file that is missing, damaged or of another network
     ├── DataError        a data set that training or evaluation cannot use
     ├── ReadError        an image file that cannot be read
-    │   └── DecodeError  its header can be read, its pixels cannot
+    │   ├── DecodeError  its header can be read, its pixels cannot
+    │   └── NotCTError   a sound image file that is no CT image
     ├── WriteError       a result that could not be written, or failed its own checks
     └── BackendError     a device or engine that is not there or gave a wrong answer
 
@@ -24,6 +25,7 @@ __all__ = [
     "DataError",
     "DecodeError",
     "LdctError",
+    "NotCTError",
     "ReadError",
     "WeightsError",
     "WriteError",
@@ -74,6 +76,10 @@ class ReadError(LdctError):
 
 class DecodeError(ReadError):
     """An image file whose header can be read and whose pixels cannot."""
+
+
+class NotCTError(ReadError):
+    """A sound image file that is no CT image, such as one of colours or of several volumes."""
 
 
 class WriteError(LdctError):

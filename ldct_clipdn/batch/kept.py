@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ldct_clipdn.batch.manifest import MANIFEST_FILE, read_json, write_json
+from ldct_clipdn.batch.manifest import MANIFEST_FILE, SeriesRecord, read_json, write_json
 from ldct_clipdn.batch.plan import RUN_FILE
 
-__all__ = ["chosen_strength", "keep_quality", "kept_quality", "kept_strengths", "limited_before"]
+__all__ = [
+    "chosen_strength",
+    "earlier_results",
+    "keep_quality",
+    "kept_quality",
+    "kept_strengths",
+    "limited_before",
+    "with_others",
+]
 
 
 def keep_quality(target: Path, uid: str, quality: Mapping[str, object]) -> None:
@@ -83,6 +92,49 @@ def kept_strengths(target: Path, source_uid: str, target_hu: float) -> dict[str,
     return {uid: strength for uid, strength in chosen.items() if strength is not None}
 
 
+def earlier_results(target: Path, now: Iterable[SeriesRecord]) -> tuple[dict[str, Any], ...]:
+    """List what earlier runs wrote and this one did not, as far as it is still there.
+
+    Parameters
+    ----------
+    target
+        Output folder, in which the manifest of the run before still lies.
+    now
+        Records of this run.
+
+    Returns
+    -------
+    tuple of dict
+        Records, as their manifests had them.
+    """
+    made = {one.derived_uid for one in now}
+    named = ((str(one.get("derived_uid") or ""), one) for one in _series(target))
+    return tuple(one for uid, one in named if uid not in {"", *made} and (target / uid).exists())
+
+
+def with_others(record: SeriesRecord, earlier: Iterable[Mapping[str, Any]]) -> SeriesRecord:
+    """Note which other results of its source a series has in the output folder.
+
+    Parameters
+    ----------
+    record
+        Of the series.
+    earlier
+        As `earlier_results` gives it.
+
+    Returns
+    -------
+    SeriesRecord
+        With a note for each: which one is to be kept, only a person can say.
+    """
+    notes = (
+        f"an earlier run made {one['derived_uid']} of it, which still lies in the output folder"
+        for one in earlier
+        if one.get("source_uid") == record.source_uid
+    )
+    return replace(record, notes=(*record.notes, *notes))
+
+
 def chosen_strength(quality: object, target_hu: float) -> float | None:
     """Give the strength that was chosen so that a noise is left.
 
@@ -112,9 +164,10 @@ def _noted(target: Path) -> dict[str, Any]:
 
 
 def _series(target: Path) -> list[dict[str, Any]]:
-    """Read the series of an earlier run's manifest."""
-    series = read_json(target / MANIFEST_FILE).get("series")
-    return [one for one in series if isinstance(one, dict)] if isinstance(series, list) else []
+    """Read the series of an earlier run's manifest, and of those before it."""
+    manifest = read_json(target / MANIFEST_FILE)
+    lists = (one for one in map(manifest.get, ("series", "earlier")) if isinstance(one, list))
+    return [one for each in lists for one in each if isinstance(one, dict)]
 
 
 def limited_before(quality: Mapping[str, object] | None) -> int | None:

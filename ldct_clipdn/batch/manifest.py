@@ -64,7 +64,8 @@ class SeriesRecord:
         What was measured on it; None where nothing was.
     notes
         What a person should know of the source, one line each: gaps, duplicate positions, tilt, how
-        it was split, lossy compression, UIDs that it lacks, what was asked for although it is odd.
+        it was split, lossy compression, UIDs that it lacks, what was asked for although it is odd;
+        and which other result of it the output folder holds.
     """
 
     source_uid: str
@@ -87,7 +88,7 @@ class InputRecord:
     outcome
         As in the manifest.
     reason
-        Why; empty where the file was denoised, or lowered in dose.
+        Why, and what to do about it; empty where the file was denoised, or lowered in dose.
     """
 
     path: str
@@ -111,6 +112,9 @@ class Manifest:
         One record per series or part of one.
     inputs
         One record per file, sorted by path.
+    earlier
+        Records, as in `series`, of results that earlier runs wrote and that still lie in the output
+        folder, where this run neither wrote nor found them done.
     """
 
     versions: Mapping[str, str]
@@ -118,6 +122,7 @@ class Manifest:
     options: Mapping[str, object]
     series: tuple[SeriesRecord, ...]
     inputs: tuple[InputRecord, ...]
+    earlier: tuple[Mapping[str, object], ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -136,7 +141,7 @@ class Manifest:
         Returns
         -------
         dict
-            With the keys of DESIGN.md 3.
+            With the names of the parameters as keys.
         """
         return asdict(self)
 

@@ -20,9 +20,18 @@ from ldct_clipdn.io.dicom_write import clear_unfinished
 from ldct_clipdn.io.scan import Found, Scan, Unused, study_and_number
 
 if TYPE_CHECKING:
-    from ldct_clipdn.batch.volume import VolumeJob
+    from ldct_clipdn.batch.volume_plan import VolumeJob
 
-__all__ = ["Job", "Plan", "begin_run", "check_folders", "end_run", "plan_run"]
+__all__ = [
+    "Job",
+    "Plan",
+    "begin_run",
+    "check_folders",
+    "check_source",
+    "check_target",
+    "end_run",
+    "plan_run",
+]
 
 RUN_FILE: Final = ".ldct-clipdn-run.json"
 """Lies in the output folder while a run lasts; one that is found there belongs to a run cut off."""
@@ -178,6 +187,30 @@ def check_folders(source: Path, target: Path) -> None:
     ConfigError
         When the source does not exist, or the target is it, lies in it, or cannot be made.
     """
+    check_source(source)
+    check_target(target)
+    inner, outer = target.resolve(), source.resolve()
+    if inner == outer or outer in inner.parents:
+        raise ConfigError(
+            "the output folder lies in the input",
+            path=target,
+            remedy="Give an output folder elsewhere",
+        )
+
+
+def check_source(source: Path) -> None:
+    """Refuse an input that is not there.
+
+    Parameters
+    ----------
+    source
+        File or folder.
+
+    Raises
+    ------
+    ConfigError
+        When there is none, or its name cannot be looked up.
+    """
     try:
         is_there = source.exists()
     except OSError as error:  # a name that is too long, a folder that must not be searched
@@ -186,15 +219,23 @@ def check_folders(source: Path, target: Path) -> None:
         ) from error
     if not is_there:
         raise ConfigError("there is no such file or folder", path=source, remedy="Check the name")
-    inner, outer = target.resolve(), source.resolve()
-    if inner == outer or outer in inner.parents:
-        raise ConfigError(
-            "the output folder lies in the input",
-            path=target,
-            remedy="Give an output folder elsewhere",
-        )
+
+
+def check_target(target: Path) -> None:
+    """Refuse an output folder that cannot be one.
+
+    Parameters
+    ----------
+    target
+        Folder; need not exist.
+
+    Raises
+    ------
+    ConfigError
+        When it is a file, or cannot be made or written.
+    """
     try:
-        _check_writable(inner)
+        _check_writable(target.resolve())
     except OSError as error:
         raise _unusable(target, error) from error
 

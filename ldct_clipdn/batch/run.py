@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ldct_clipdn.batch.hold import hold_folder
+from ldct_clipdn.batch.kept import earlier_results, with_others
 from ldct_clipdn.batch.manifest import (
     InputRecord,
     Manifest,
+    SeriesRecord,
     relative_name,
     tool_versions,
     unused_series,
@@ -21,8 +24,10 @@ from ldct_clipdn.batch.options import RunOptions
 from ldct_clipdn.batch.plan import Plan, begin_run, check_folders, end_run, plan_run
 from ldct_clipdn.batch.select import select_series
 from ldct_clipdn.batch.series import Outcome, Setting, denoise_series
-from ldct_clipdn.batch.volume import denoise_volume, plan_volumes
+from ldct_clipdn.batch.volume import denoise_volume
+from ldct_clipdn.batch.volume_plan import plan_volumes
 from ldct_clipdn.batch.watch import Watched
+from ldct_clipdn.core.words import printable
 from ldct_clipdn.ct.strength import parse_strength
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
@@ -45,6 +50,8 @@ Progress = Callable[[int, int], None]
 DEFAULTS: Final = RunOptions()
 
 CUDA_BATCH: Final = 4
+
+logger = logging.getLogger(__name__)
 
 
 def denoise_study(
@@ -139,7 +146,7 @@ def plan_study(source: str | Path, target: str | Path, options: RunOptions = DEF
     plan = plan_run(select_series(find_series(source, admit=admit), options.series))
     if options.series:  # volumes have no DICOM attributes
         return plan
-    volumes, unused = plan_volumes(plan.unused, admit)
+    volumes, unused = plan_volumes(plan.unused, source, admit)
     return replace(plan, volumes=volumes, unused=unused)
 
 
@@ -257,7 +264,8 @@ def _manifest(
     plan: Plan, setting: Setting, options: RunOptions, outcomes: list[Outcome]
 ) -> Manifest:
     weights = setting.engine.weights
-    series = [one.record for one in outcomes]
+    earlier = earlier_results(setting.target, [one.record for one in outcomes])
+    series = [_with_others(one.record, earlier) for one in outcomes]
     inputs = [record for one in outcomes for record in one.inputs]
     inputs += [
         InputRecord(relative_name(one.path, setting.source), one.outcome, one.reason)
@@ -269,4 +277,12 @@ def _manifest(
         options={**asdict(options), "weights": str(options.weights)},
         series=(*series, *unused_series(plan.unused, {one.source_uid for one in series})),
         inputs=tuple(sorted(inputs, key=lambda one: one.path)),
+        earlier=earlier,
     )
+
+
+def _with_others(record: SeriesRecord, earlier: Sequence[Mapping[str, Any]]) -> SeriesRecord:
+    noted = with_others(record, earlier)
+    for note in noted.notes[len(record.notes) :]:
+        logger.info("%s", printable(f"series {record.source_uid}: {note}"))
+    return noted

@@ -12,15 +12,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from ldct_clipdn.batch.failure import explain_failure
 from ldct_clipdn.batch.kept import keep_quality, kept_quality, kept_strengths, limited_before
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name
 from ldct_clipdn.batch.stream import denoised
 from ldct_clipdn.batch.trial import tried_recipe
 from ldct_clipdn.batch.unusual import find_unusual
 from ldct_clipdn.batch.watch import Watched, watch_scan, written_hu
-from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.ct.flags import Expected
-from ldct_clipdn.errors import LdctError, ReadError, WriteError
+from ldct_clipdn.errors import ReadError, WriteError
 from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.dicom_write import derived_series, describe_series
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ldct_clipdn.inference.backends import Backend
     from ldct_clipdn.io.scan import Instance, Scan
 
-__all__ = ["Outcome", "Setting", "denoise_series", "explain_failure"]
+__all__ = ["Outcome", "Setting", "denoise_series"]
 
 NO_DATE: Final = "19000101"
 
@@ -125,25 +125,6 @@ def denoise_series(job: Job, setting: Setting, report: Callable[[int], None]) ->
     return _outcome(job, setting, done, readable.failures, start)
 
 
-def explain_failure(error: Exception) -> tuple[int, str]:
-    """Say how loudly an error that was caught is logged (a bug must look like one), and why.
-
-    Parameters
-    ----------
-    error
-        The error.
-
-    Returns
-    -------
-    int
-        Level of logging.
-    str
-        The reason in one sentence.
-    """
-    is_known = isinstance(error, LdctError | OSError)
-    return logging.DEBUG if is_known else logging.ERROR, _reason(error)
-
-
 @dataclass(frozen=True)
 class _Done:
     """The derived series, and what was measured on it, now or when it was written."""
@@ -177,7 +158,7 @@ def _denoise(
         quality = watch.finish(_expected(scan, recipe, setting))
         keep_quality(setting.target, uid, quality.to_dict())
     if watch.example:
-        setting.show(Watched(scan, uid, recipe, quality, watch.example))
+        setting.show(Watched(scan, uid, recipe, quality, watch.example, scan.notes))
     return _Done(uid, quality.to_dict())
 
 
@@ -195,7 +176,7 @@ def _look_again(
     quality = watch.finish(_expected(scan, setting.recipe, setting))
     quality = replace(quality, limited=limited_before(kept))
     if watch.example:
-        setting.show(Watched(scan, uid, setting.recipe, quality, watch.example))
+        setting.show(Watched(scan, uid, setting.recipe, quality, watch.example, scan.notes))
     return kept or quality.to_dict()
 
 
@@ -246,7 +227,7 @@ def _read_through(job: Job, setting: Setting) -> _Readable:
             rehearse(instance, before, series)
             digests[identity(instance)] = pixel_digest(before.stored)
         except (ReadError, WriteError, OSError) as error:
-            failures[instance.path] = _reason(error)
+            failures[instance.path] = explain_failure(error, instance.path)[1]
         else:
             instances.append(instance)
     lost = scan.lost + len(failures)
@@ -276,14 +257,6 @@ def _outcome(
         for one in {each.path: each for each in scan.instances}.values()  # frames share a file
     )
     return Outcome(record, tuple(inputs))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, LdctError):
-        return error.reason
-    if isinstance(error, OSError):
-        return system_words(error)
-    return f"an error in ldct_clipdn itself: {type(error).__name__}: {error}"
 
 
 def _series_time(header: Dataset, setting: Setting) -> datetime:

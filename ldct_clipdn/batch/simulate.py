@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 
+from ldct_clipdn.batch.failure import explain_failure
 from ldct_clipdn.batch.hold import hold_folder
 from ldct_clipdn.batch.manifest import InputRecord, exit_code, relative_name
 from ldct_clipdn.batch.plan import check_folders, plan_run
-from ldct_clipdn.batch.series import explain_failure
 from ldct_clipdn.batch.unusual import find_iterative
 from ldct_clipdn.core.words import printable
 from ldct_clipdn.ct.lowdose import check_choices, simulate_low_dose
@@ -211,7 +211,7 @@ def _read_through(scan: Scan) -> tuple[Scan, list[Slice], dict[Path, str]]:
         try:
             slices[one.path] = read_slice(one)
         except (ReadError, OSError) as error:
-            failures[one.path] = explain_failure(error)[1]
+            failures[one.path] = explain_failure(error, one.path)[1]
     readable = tuple(one for one in scan.instances if one.path in slices)
     left = replace(scan, instances=readable, lost=scan.lost + len(failures))
     return left, list(slices.values()), failures

@@ -110,7 +110,7 @@ def _read(scan: Scan) -> Generator[tuple[Instance, Slice], None, None]:
         except (ReadError, OSError) as error:  # it was read a moment ago
             cause = error.reason if isinstance(error, ReadError) else error.strerror
             raise ReadError(
-                f"{instance.path.name} can no longer be read: {cause}",
+                f"it can no longer be read: {cause}",
                 path=instance.path,
                 remedy="Keep the input in place until the run ends",
             ) from error

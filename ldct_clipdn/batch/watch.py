@@ -59,6 +59,8 @@ class Watched:
         What was measured.
     example
         One slice of it.
+    notes
+        What a person should know of the source, one line each.
     """
 
     source: Scan | Volume
@@ -66,6 +68,7 @@ class Watched:
     recipe: Recipe
     quality: QualityRecord
     example: Example
+    notes: tuple[str, ...] = ()
 
 
 class SeriesWatch:

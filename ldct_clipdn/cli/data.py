@@ -69,11 +69,13 @@ def run(args: argparse.Namespace) -> int:
 
     Raises
     ------
-    DataError
+    ConfigError
         When there is no such folder.
     """
+    from ldct_clipdn.batch.plan import check_source
     from ldct_clipdn.data.survey import survey_folder
 
+    check_source(args.folder)
     with _progress_bar(shown=not args.quiet and sys.stderr.isatty()) as progress:
         survey = survey_folder(args.folder, pixels=not args.headers_only, progress=progress)
     if args.json:

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from ldct_clipdn.cli.listing import by_reason, print_unused, short_uid
-from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.cli.options import add_command, low_high, print_json
 from ldct_clipdn.core.exit_codes import ExitCode
 from ldct_clipdn.core.words import counted, printable
 from ldct_clipdn.errors import BackendError, ConfigError, WeightsError, WriteError
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 DESCRIPTION: Final = """Denoise every CT series in IN, a file or a folder, into a new derived series
-OUT/<series UID>/<image UID>.dcm, and every volume (NIfTI, NRRD, MHA) into OUT/<name>_denoised. IN
-is never changed. OUT/manifest.json says what became of every file. A run that was cut off goes on
-where it stopped. Research use only, not a medical device."""
+OUT/<series UID>/<image UID>.dcm, and every volume (NIfTI, NRRD, MHA) into
+OUT/<its folder in IN>/<name>_denoised. IN is never changed. OUT/manifest.json says what became of
+every file. A run that was cut off goes on where it stopped. Research use only, not a medical
+device."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -107,7 +108,7 @@ def _add_compute_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--window",
-        type=_window,
+        type=low_high,
         default="-1024,3072",
         metavar="LOW,HIGH",
         help="HU that the network sees as 0 and 1, for weights that were trained with another "
@@ -192,7 +193,7 @@ def _denoise(args: argparse.Namespace, options: RunOptions) -> int:
     if args.json:
         print_json(manifest.to_dict())
     else:
-        _print_summary(manifest, args.target)
+        _print_summary(manifest, args)
     return manifest.exit_code or pages.exit_code
 
 
@@ -244,17 +245,6 @@ def _options(args: argparse.Namespace) -> RunOptions:
     )
 
 
-def _window(text: str) -> tuple[float, float]:
-    """Read two numbers, the lower first."""
-    try:
-        low, high = (float(one) for one in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no window: give two numbers, such as --window=-1024,3072"
-        ) from None
-    return low, high
-
-
 def _show_plan(args: argparse.Namespace, options: RunOptions) -> int:
     """Print what would be done; errors and exit code are those of a run that reads as planned."""
     from ldct_clipdn.batch.run import plan_study, try_engine
@@ -262,13 +252,13 @@ def _show_plan(args: argparse.Namespace, options: RunOptions) -> int:
     plan = plan_study(args.source, args.target, options)
     try_engine(plan, options)
     content = plan.to_dict(args.source)
-    print_json(content) if args.json else _print_plan(content)
+    print_json(content) if args.json else _print_plan(content, args)
     if any(one.outcome == "failed" for one in plan.unused):
         return ExitCode.FAILED
     return ExitCode.DONE if plan.slices else ExitCode.NOTHING
 
 
-def _print_plan(plan: Mapping[str, Any]) -> None:
+def _print_plan(plan: Mapping[str, Any], args: argparse.Namespace) -> None:
     if plan["series"]:
         print(f"{'series':<14}{'number':>7}{'slices':>7}  {'to be':<10}description")
     for one in plan["series"]:
@@ -287,8 +277,12 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
         for line in by_reason(files):
             print(f"{outcome:<8} {line}")
     if not plan["series"] and not plan["volumes"]:
-        print("Nothing to denoise.")
+        print(_nothing("Nothing to denoise", args, is_empty=not plan["unused"]))
     print("This was a dry run: nothing was written.")
+
+
+def _nothing(words: str, args: argparse.Namespace, *, is_empty: bool) -> str:
+    return printable(f"{words}: there is no file in {args.source}." if is_empty else f"{words}.")
 
 
 def _print_notes(notes: Iterable[str]) -> None:
@@ -333,7 +327,8 @@ class _JsonLines:
         print(json.dumps(line), file=sys.stderr, flush=True)
 
 
-def _print_summary(manifest: Manifest, target: Path) -> None:
+def _print_summary(manifest: Manifest, args: argparse.Namespace) -> None:
+    target = args.target
     tried = [one for one in manifest.series if one.status != "skipped"]
     if tried:
         print(f"{'series':<14}{'slices':>7}  {'status':<10}{'seconds':>8}  result")
@@ -345,6 +340,6 @@ def _print_summary(manifest: Manifest, target: Path) -> None:
         )
     print_unused(manifest.inputs)
     if not any(one.derived_uid for one in tried):
-        print("Nothing was denoised.")
+        print(_nothing("Nothing was denoised", args, is_empty=not manifest.inputs))
     print(f"Weights: {manifest.weights['name']}. Details: {target / 'manifest.json'}")
     print("Research use only, not a medical device: read together with the original images.")

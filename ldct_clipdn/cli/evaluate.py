@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.cli.options import add_command, low_high, print_json
 from ldct_clipdn.core.words import counted
 from ldct_clipdn.errors import ConfigError
 
@@ -80,10 +79,13 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from ldct_clipdn.batch.evaluate import evaluate_pairs
+    from ldct_clipdn.batch.plan import check_source
     from ldct_clipdn.core.metrics import AS_PUBLISHED, RULERS
     from ldct_clipdn.data.pairs import find_pairs
 
     window = _window(args.window)
+    for path in filter(None, (args.result, args.reference, args.input)):
+        check_source(path)
     pairs = find_pairs(args.result, args.reference, args.input, prepared=args.prepared)
     shown = _shown(pairs, args.slice)
     rulers = (*RULERS, AS_PUBLISHED) if args.as_published else RULERS
@@ -104,13 +106,15 @@ def run(args: argparse.Namespace) -> int:
 def _window(name: str) -> HURange:
     from ldct_clipdn.ct.hu import WINDOWS, Window
 
-    limits = re.fullmatch(r"(-?\d+),(-?\d+)", name)
-    if name not in WINDOWS and not limits:
+    if name in WINDOWS:
+        return WINDOWS[name]
+    try:
+        return Window(*low_high(name))
+    except argparse.ArgumentTypeError as error:
         raise ConfigError(
             f"there is no window {name!r}",
             remedy=f"Give {', '.join(WINDOWS)}, or two HU such as --window=-160,240",
-        )
-    return Window(int(limits[1]), int(limits[2])) if limits else WINDOWS[name]
+        ) from error
 
 
 def _shown(pairs: list[Pair], number: int | None) -> Pair:

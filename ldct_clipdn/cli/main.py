@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0 done, 1 failed, 2 wrong usage, 3 nothing to do, 130 interrupted.
+        The exit code: 0 done, 1 failed, 2 could not begin, 3 nothing to do, 130 interrupted.
     """
     args = build_parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
@@ -80,6 +80,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ldct-clipdn",
         description="Low-dose CT denoising. Research use only, not a medical device.",
+        epilog="Exit codes: 0 all was done, 1 something failed, 2 it could not begin (usage, input "
+        "that is not there, weights, device, output folder), 3 nothing to do, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=ldct_clipdn.__version__)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

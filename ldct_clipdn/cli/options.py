@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 
-__all__ = ["add_command", "at_least", "print_json"]
+__all__ = ["add_command", "at_least", "low_high", "print_json"]
 
 
 def add_command(
@@ -70,6 +70,33 @@ def at_least(least: int) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def low_high(text: str) -> tuple[float, float]:
+    """Read two numbers, the lower first: the type of an option that is a window.
+
+    Parameters
+    ----------
+    text
+        `LOW,HIGH`.
+
+    Returns
+    -------
+    tuple of float
+        Both.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        When these are not two numbers.
+    """
+    try:
+        low, high = (float(one) for one in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no window: give two numbers, such as --window=-1024,3072"
+        ) from None
+    return low, high
 
 
 def print_json(result: Mapping[str, object]) -> None:

@@ -61,15 +61,21 @@ def run(args: argparse.Namespace) -> int:
     Raises
     ------
     ConfigError
-        When a number makes no sense.
+        When a number makes no sense, or the folder is not empty or cannot be made.
     WriteError
-        When the folder is not empty or cannot be written.
+        When the folder cannot be written.
     """
+    from ldct_clipdn.batch.plan import check_target
     from ldct_clipdn.ct.phantom import abdomen_phantom, spacing_mm
     from ldct_clipdn.io.dicom_new import write_new
 
     if not 0 <= args.noise < float("inf"):
         raise ConfigError(f"the noise cannot be {args.noise} HU", remedy="Give 0 HU or more")
+    check_target(args.target)
+    if args.target.exists() and any(args.target.iterdir()):
+        raise ConfigError(
+            "the folder is not empty", path=args.target, remedy="Remove it, or give another one"
+        )
     clean = abdomen_phantom(args.slices, args.size, args.seed)
     paths = write_new(
         _with_noise(clean, args.noise, args.seed) if args.noise else clean,

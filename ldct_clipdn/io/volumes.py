@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ldct_clipdn.errors import ReadError
+from ldct_clipdn.errors import NotCTError, ReadError
 from ldct_clipdn.io.volume import Volume, hu_doubt
 
 if TYPE_CHECKING:
@@ -133,7 +133,9 @@ def open_volume(path: Path) -> Volume:
     Raises
     ------
     ReadError
-        When the file is none of these, is damaged, or holds no single grey volume.
+        When the file is none of these, or is damaged.
+    NotCTError
+        When it is sound and holds no single grey volume.
     """
     path = Path(path)
     if not path.is_file():
@@ -190,7 +192,7 @@ def _open_itk(path: Path) -> Volume:
     _guarded(path, reader.ReadImageInformation)
     shape = _three(path, reader.GetSize())
     if reader.GetNumberOfComponents() != 1:
-        raise ReadError("several values per voxel: no CT image", path=path)
+        raise NotCTError("several values per voxel: no CT image", path=path)
 
     def load() -> NDArray[Any]:
         return np.asarray(_itk().GetArrayFromImage(load_itk(path)).T).reshape(shape)
@@ -262,8 +264,10 @@ def _itk_affine(reader: Any) -> NDArray[np.float64]:
 
 def _three(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Bring a shape to three axes."""
-    if len(shape) < 2 or any(n != 1 for n in shape[3:]) or 0 in shape:
-        raise ReadError(
+    if len(shape) < 2 or 0 in shape:
+        raise ReadError(f"{' x '.join(map(str, shape))} voxels are no volume", path=path)
+    if any(n != 1 for n in shape[3:]):
+        raise NotCTError(
             f"{' x '.join(map(str, shape))} voxels are no single volume",
             path=path,
             remedy="Give one volume per file",
@@ -280,7 +284,7 @@ def _three(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 def _real(path: Path, dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind not in "iuf":
-        raise ReadError(f"values of type {dtype} are no CT image", path=path)
+        raise NotCTError(f"values of type {dtype} are no CT image", path=path)
     return dtype
 
 

@@ -61,7 +61,7 @@ def write_series_page(target: Path, watched: Watched, *, identifiers: bool = Fal
         When it cannot be written.
     """
     source = watched.source
-    slices, notes, facts, result = (
+    slices, facts, result = (
         _of_volume(source, identifiers=identifiers)
         if isinstance(source, Volume)
         else _of_scan(source, watched.uid, identifiers=identifiers)
@@ -75,7 +75,7 @@ def write_series_page(target: Path, watched: Watched, *, identifiers: bool = Fal
         series=facts,
         settings={**_settings(watched), **result},
         versions=tool_versions(),
-        notes=notes,
+        notes=watched.notes,
         names_patient=identifiers,
     )
     return write_page(_place(target, watched.uid), page)
@@ -89,7 +89,6 @@ class _Source(NamedTuple):
     """What a page says of its source."""
 
     slices: int
-    notes: tuple[str, ...]
     facts: dict[str, str]
     result: dict[str, str]
 
@@ -97,13 +96,11 @@ class _Source(NamedTuple):
 def _of_scan(scan: Scan, uid: str, *, identifiers: bool) -> _Source:
     headers = [one.header for one in scan.instances]
     facts = series_facts(headers, identifiers=identifiers)
-    return _Source(len(headers), scan.notes, facts, {"Derived series": uid})
+    return _Source(len(headers), facts, {"Derived series": uid})
 
 
 def _of_volume(volume: Volume, *, identifiers: bool) -> _Source:
-    doubt = volume.doubt()
-    facts = volume_facts(volume, identifiers=identifiers)
-    return _Source(volume.shape[0], (doubt,) if doubt else (), facts, {})
+    return _Source(volume.shape[0], volume_facts(volume, identifiers=identifiers), {})
 
 
 def _settings(watched: Watched) -> dict[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
+from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -345,6 +347,30 @@ def test_another_recipe_is_another_series_beside_the_first(
     second = denoise_study(source / "a", tmp_path / "out", RunOptions(weights, strength=0.5))
     assert first.series[0].derived_uid != second.series[0].derived_uid
     assert len(digests(tmp_path / "out")) == 6
+
+
+def test_other_results_of_a_series_are_told_and_not_forgotten(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A series that grows is another series: the one of its first slices stays beside it."""
+    shutil.rmtree(source / "b")
+    late = source / "a" / "IM0002.dcm"
+    late.rename(tmp_path / "late.dcm")
+    (first,) = denoise_study(source, tmp_path / "out", IDENTITY).series
+    (tmp_path / "late.dcm").rename(late)
+    with caplog.at_level(logging.INFO):
+        manifest = denoise_study(source, tmp_path / "out", IDENTITY)
+    (second,) = manifest.series
+    told = f"an earlier run made {first.derived_uid} of it, which still lies in the output folder"
+    assert second.notes[-1] == told
+    assert f"series {second.source_uid}: {told}" in caplog.messages
+    assert [one["derived_uid"] for one in manifest.earlier] == [first.derived_uid]
+    other = denoise_study(source, tmp_path / "out", replace(IDENTITY, wallclock=False))
+    known = {first.derived_uid, second.derived_uid}
+    assert {one["derived_uid"] for one in other.earlier} == known
+    shutil.rmtree(tmp_path / "out" / first.derived_uid)
+    again = denoise_study(source, tmp_path / "out", IDENTITY)
+    assert [one["derived_uid"] for one in again.earlier] == [other.series[0].derived_uid]
 
 
 def test_a_tampered_result_is_noticed_and_not_overwritten(source: Path, tmp_path: Path) -> None:

@@ -273,7 +273,9 @@ def test_notes_are_told(tmp_path: Path) -> None:
 def test_a_dose_that_changes_no_pixel_is_none(source: Path, tmp_path: Path) -> None:
     done = simulate_study(source, tmp_path / "out", SimulationRecipe(0.25, "soft", 1e15))
     assert done.exit_code == 1
-    assert done.series[0].reason == "the noise of this dose is too weak to change a pixel"
+    assert done.series[0].reason == (
+        "the noise of this dose is too weak to change a pixel. Give fewer photons, or auto"
+    )
     assert not list((tmp_path / "out").iterdir())
 
 

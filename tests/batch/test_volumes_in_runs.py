@@ -97,8 +97,29 @@ def test_a_second_run_computes_nothing_and_another_recipe_overwrites_nothing(
     assert second.series[0].quality == json.loads(json.dumps(first.series[0].quality))
     other = denoise_study(source, tmp_path / "out", RunOptions(strength=0, batch_size=2))
     assert other.exit_code == 1
-    assert other.inputs[0].reason == "there is another result under this name"
+    assert other.inputs[0].reason == (
+        f"{tmp_path / 'out' / 'v_denoised.nii'}: the result under this name was made with other "
+        "settings (batch, strength). Give another output folder, or move it away"
+    )
     assert (tmp_path / "out" / "v_denoised.nii").stat().st_ino == before
+
+
+@pytest.mark.parametrize("made", ["elsewhere", "of another", "changed"])
+def test_what_lies_in_the_place_of_a_result_is_told(tmp_path: Path, made: str) -> None:
+    source = write(tmp_path / "v.nii", hu())
+    result = tmp_path / "out" / "v_denoised.nii"
+    if made == "elsewhere":
+        write(result, hu())
+    else:
+        denoise_study(source, tmp_path / "out", IDENTITY)
+        write(source if made == "of another" else result, hu(1))
+    (record,) = denoise_study(source, tmp_path / "out", IDENTITY).inputs
+    told = {
+        "elsewhere": "there is a file of another origin under this name",
+        "of another": "the result under this name was made from another file",
+        "changed": "the result under this name was changed after it was written",
+    }
+    assert record.reason.startswith(f"{result}: {told[made]}. Give another output folder")
 
 
 def test_no_numbers_stay_and_are_never_fed_to_the_network(
@@ -113,7 +134,11 @@ def test_no_numbers_stay_and_are_never_fed_to_the_network(
         lambda _, batch: lowest.append(batch[..., :4, :].max()) or batch,
     )
     nibabel.save(nibabel.Nifti1Image(values.T, np.diag([-1, -1, 1, 1])), tmp_path / "v.nii")
-    assert denoise_study(tmp_path / "v.nii", tmp_path / "out", IDENTITY).exit_code == 0
+    manifest = denoise_study(tmp_path / "v.nii", tmp_path / "out", IDENTITY)
+    assert manifest.exit_code == 0
+    assert manifest.series[0].notes == (
+        f"NaN or infinite: {SHAPE[0] * 4 * SHAPE[2]} voxels, air to the network, left as read",
+    )
     result = nibabel.load(tmp_path / "out" / "v_denoised.nii")  # SimpleITK reads NaN as 0
     np.testing.assert_array_equal(np.asarray(result.dataobj).T, values)
     assert set(lowest) == {0}
@@ -143,8 +168,8 @@ def test_a_failure_names_the_volume_and_leaves_no_file(
 
 
 def test_what_cannot_be_denoised_is_said(tmp_path: Path) -> None:
-    write(tmp_path / "in" / "a" / "v.nii", hu())
-    write(tmp_path / "in" / "b" / "v.nii", hu())
+    write(tmp_path / "in" / "V.nii", hu())
+    write(tmp_path / "in" / "v.nii", hu())
     write(tmp_path / "in" / "old_denoised.nii", hu())
     write(tmp_path / "in" / "positive.mha", hu() + 1200, "uint16")
     (tmp_path / "in" / "broken.nrrd").write_bytes(b"NRRD0004\nxx")
@@ -153,10 +178,13 @@ def test_what_cannot_be_denoised_is_said(tmp_path: Path) -> None:
         tmp_path / "in" / "4d.nii",
     )
     plan = plan_study(tmp_path / "in", tmp_path / "out", IDENTITY)
-    assert {one.name for one in plan.volumes} == {"v_denoised.nii"}
+    assert {one.name for one in plan.volumes} == {"V_denoised.nii"}
     reasons = {one.path.name: (one.outcome, one.reason) for one in plan.unused}
     assert reasons["old_denoised.nii"] == ("skipped", "our own result, by its name")
-    assert reasons["v.nii"][0] == reasons["broken.nrrd"][0] == reasons["4d.nii"][0] == "failed"
+    assert reasons["v.nii"][0] == reasons["broken.nrrd"][0] == "failed"
+    assert reasons["broken.nrrd"][1].endswith(". Fetch it again")
+    told = "4 x 4 x 4 x 2 voxels are no single volume. Give one volume per file"
+    assert reasons["4d.nii"] == ("skipped", told)
     assert reasons["positive.mha"][0] == "skipped"
     assert reasons["positive.mha"][1].startswith("values run from 122 ")
 
@@ -186,13 +214,30 @@ def test_values_without_air_are_taken_when_asked_for_and_flagged(tmp_path: Path)
     np.testing.assert_array_equal(read(tmp_path / "out" / "v_denoised.mha"), hu() + 1200)
 
 
+def test_results_lie_in_the_folders_of_their_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many volumes are named alike where each patient has a folder: nnU-Net, BIDS, dcm2niix."""
+    for seed, name in enumerate(("a/ct.nii.gz", "b/ct.nii.gz", "ct.nii.gz")):
+        write(tmp_path / "in" / name, hu(seed))
+    manifest = denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY)
+    assert manifest.exit_code == 0
+    names = ["a/ct_denoised.nii.gz", "b/ct_denoised.nii.gz", "ct_denoised.nii.gz"]
+    assert sorted(one.derived_uid for one in manifest.series) == names
+    for seed, name in enumerate(names):
+        np.testing.assert_array_equal(read(tmp_path / "out" / name), hu(seed))
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    monkeypatch.setattr(IdentityBackend, "__call__", lambda *_: pytest.fail("computed again"))
+    assert denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ("a/v.nii", "b/v.nii"),
-        ("a/Skull.nii", "b/skull.nii"),
-        ("a/Sch\u00e4del.mha", "b/Scha\u0308del.mha"),
-        ("a/v.mhd", "b/v.nhdr"),
+        ("A/v.nii", "a/v.nii"),
+        ("a/Skull.nii", "a/skull.nii"),
+        ("a/Scha\u0308del.mha", "a/Sch\u00e4del.mha"),
+        ("A/v.mhd", "a/v.nhdr"),
     ],
 )
 def test_no_result_takes_the_place_of_another(tmp_path: Path, first: str, second: str) -> None:
@@ -204,7 +249,7 @@ def test_no_result_takes_the_place_of_another(tmp_path: Path, first: str, second
     outcomes = {one.path: one for one in manifest.inputs}
     assert outcomes[first].outcome == "denoised"
     assert outcomes[second].outcome == "failed"
-    assert "denoise them apart" in outcomes[second].reason
+    assert f"that of {first}" in outcomes[second].reason
     (record,) = manifest.series
     np.testing.assert_array_equal(read(tmp_path / "out" / record.derived_uid), hu())
 
@@ -214,7 +259,8 @@ def test_pixels_of_an_earlier_result_are_not_overwritten(tmp_path: Path) -> None
         write(tmp_path / name[2:] / name, hu(seed))
     denoise_study(tmp_path / "mhd", tmp_path / "out", IDENTITY)
     other = denoise_study(tmp_path / "nhdr", tmp_path / "out", IDENTITY)
-    assert "there is another result under this name" in [one.reason for one in other.inputs]
+    told = "its pixels would take the place of those of another header of this name"
+    assert [told in one.reason for one in other.inputs].count(True) == 1
     np.testing.assert_array_equal(read(tmp_path / "out" / "v_denoised.mhd"), hu())
 
 
@@ -240,7 +286,7 @@ def test_volumes_without_numbers(tmp_path: Path, value: float, told: str) -> Non
     options = replace(IDENTITY, accept=TAKEN)
     manifest = denoise_study(tmp_path / "v.nii", tmp_path / "out", options)
     assert manifest.exit_code == 0
-    assert [told in note for note in manifest.series[0].notes] == [True] * bool(told)
+    assert told in manifest.series[0].notes[0]
     result = nibabel.load(tmp_path / "out" / "v_denoised.nii")
     np.testing.assert_array_equal(np.asarray(result.dataobj).T, values)
 

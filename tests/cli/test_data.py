@@ -93,13 +93,13 @@ def test_a_volume_without_air_is_doubted(
     assert "1 file may hold no HU: values run from 0 to 199" in capsys.readouterr().out
 
 
-def test_nothing_there_is_exit_code_3_and_no_folder_is_1(
+def test_nothing_there_is_exit_code_3_and_no_folder_is_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "readme.txt").write_text("no images")
     assert check(tmp_path) == 3
     assert "No CT slice.\nskipped: 1 file: not a DICOM file" in capsys.readouterr().out
-    assert check(tmp_path / "nowhere") == 1
+    assert check(tmp_path / "nowhere") == 2
     assert "there is no such file or folder. Check the name" in capsys.readouterr().err
 
 

@@ -80,7 +80,10 @@ def test_nothing_to_denoise_is_3_whatever_the_weights(
         (tmp_path / "in" / "a.txt").write_text(content)
     done = cli("denoise", tmp_path / "in", tmp_path / "out")
     assert done.code == 3
-    assert "Nothing was denoised." in done.out
+    told = "" if content else f": there is no file in {tmp_path / 'in'}"
+    assert f"Nothing was denoised{told}." in done.out
+    dry = cli("denoise", tmp_path / "in", tmp_path / "out", "--dry-run")
+    assert f"Nothing to denoise{told}." in dry.out
     assert (tmp_path / "out" / "manifest.json").is_file()
 
 

@@ -167,9 +167,9 @@ def test_figure_shows_the_slice_that_was_asked_for(
     figure = ("--figure", tmp_path / "f.png")
     assert cli("evaluate", *arguments, *figure).code == 0
     assert imread(tmp_path / "f.png").ndim == 3
-    cli("evaluate", *arguments, *figure, "--slice", "1", "--window=-100,300")
+    cli("evaluate", *arguments, *figure, "--slice", "1", "--window=-100,300.5")
     for (images, window, reference), index, limits in zip(
-        shown, (1, 0), ((-160, 240), (-100, 300)), strict=True
+        shown, (1, 0), ((-160, 240), (-100, 300.5)), strict=True
     ):
         assert list(images) == ["input", "result"]
         assert (window.low, window.high) == limits
@@ -190,6 +190,8 @@ def test_the_example_in_the_help_can_be_given(cli: Callable, command: str) -> No
     [
         (("--window", "liver"), 2, "no window 'liver'"),
         (("--window=300,100",), 2, "empty or not finite"),
+        (("--window=1,2,3",), 2, "no window '1,2,3'"),
+        (("--input", "none"), 2, "none: there is no such file or folder"),
         (("--slice", "4"), 2, "no slice 4. Give 1 to 3"),
         (("--figure", "f.doc"), 2, "cannot be written as .doc"),
         (("--prepared",), 1, "these are HU"),

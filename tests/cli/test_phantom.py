@@ -66,6 +66,9 @@ def test_numbers_that_make_no_sense(
 def test_a_folder_that_holds_something_is_left_alone(cli: Callable, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     done = cli("phantom", tmp_path, "--slices", "1", "--size", "16")
-    assert done.code == 1
+    assert done.code == 2
     assert "not empty" in done.err
     assert [one.name for one in tmp_path.iterdir()] == ["mine.txt"]
+    done = cli("phantom", tmp_path / "mine.txt", "--slices", "1", "--size", "16")
+    assert done.code == 2
+    assert "the output folder cannot be used: Not a directory" in done.err
