@@ -12,6 +12,7 @@ from ldct_clipdn.ct.hu import AIR_HU
 from ldct_clipdn.ct.quality import QualityMeter
 from ldct_clipdn.io.dicom_read import rescale
 from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.scan import pixel_spacing
 from ldct_clipdn.io.stored import from_stored
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class SeriesWatch:
     Parameters
     ----------
     spacing_mm
-        Distance of rows and of columns in mm.
+        Distance of rows and of columns in mm; None where it is not known.
     slices
         How many will come.
     floor_hu
@@ -85,7 +86,7 @@ class SeriesWatch:
     """
 
     def __init__(
-        self, spacing_mm: tuple[float, float], slices: int, *, floor_hu: float = AIR_HU
+        self, spacing_mm: tuple[float, float] | None, slices: int, *, floor_hu: float = AIR_HU
     ) -> None:
         self._middle = slices // 2
         self._seen = 0
@@ -138,8 +139,9 @@ def watch_scan(scan: Scan) -> SeriesWatch:
     SeriesWatch
         That has seen no slice yet.
     """
-    floor = lowest_hu(scan.instances[0])
-    return SeriesWatch(scan.spacing_mm, len(scan.instances), floor_hu=floor)
+    first = scan.instances[0]
+    spacing = pixel_spacing(first.header)
+    return SeriesWatch(spacing, len(scan.instances), floor_hu=lowest_hu(first))
 
 
 def written_hu(before: Slice, stored: NDArray[np.int32], header: Dataset) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -56,11 +56,21 @@ NOTHING_LEFT: Final = 1e-3
 LARGE: Final = 3.0
 """Changes beyond this many times the noise are counted."""
 
+IN_MM: Final = (
+    "nps_before",
+    "nps_after",
+    "nps_change",
+    "edge_before",
+    "edge_after",
+    "flicker_hu",
+)
+"""Measures that need the size of a pixel; the ratios of two of them do not."""
+
 
 def assess_quality(
     before: Slices,
     after: Slices,
-    spacing_mm: float | Sequence[float],
+    spacing_mm: float | Sequence[float] | None,
     reference: Slices | None = None,
 ) -> QualityRecord:
     """Measure what denoising did to a series.
@@ -72,7 +82,8 @@ def assess_quality(
         in HU.
     spacing_mm
         Distance of rows and of columns in mm, or the pixel size alone; what stands before them, as
-        the distance of slices, is ignored.
+        the distance of slices, is ignored. None where it is not known: what is in mm is then not
+        measured.
     reference
         The same slices at normal dose, for PSNR, SSIM and RMSE; None where there are none.
 
@@ -110,7 +121,8 @@ class QualityMeter:
     Parameters
     ----------
     spacing_mm
-        Distance of rows and of columns in mm, last of whatever is given; or the pixel size alone.
+        Distance of rows and of columns in mm, last of whatever is given; or the pixel size alone;
+        None where it is not known: what is in mm is then not measured.
     slices
         How many will come; None measures everything on every one.
     floor_hu
@@ -126,13 +138,14 @@ class QualityMeter:
 
     def __init__(
         self,
-        spacing_mm: float | Sequence[float],
+        spacing_mm: float | Sequence[float] | None,
         slices: int | None = None,
         *,
         floor_hu: float = AIR_HU,
         thresholds: Thresholds | None = None,
     ) -> None:
-        distances = read_distances(spacing_mm)[-2:]
+        self._is_size_known = spacing_mm is not None
+        distances = read_distances(1.0 if spacing_mm is None else spacing_mm)[-2:]
         if len(distances) < 2 or not all(map(is_positive, distances)):
             raise DataError(
                 f"pixels of {spacing_mm!r} mm cannot be measured",
@@ -243,7 +256,9 @@ class QualityMeter:
             expected=expected or Expected(),
             thresholds=self.thresholds,
         )
-        return replace(record, flags=find_flags(record))
+        record = replace(record, flags=find_flags(record))
+        unknown: dict[str, Any] = {} if self._is_size_known else dict.fromkeys(IN_MM)
+        return replace(record, **unknown)
 
     @property
     def _pixel_mm(self) -> float:

@@ -101,7 +101,7 @@ def _facts(headers: Sequence[Dataset], *, identifiers: bool) -> Iterator[tuple[s
         if values:
             yield name, f"{values[0]:.3g} {unit}"
     spacing = pixel_spacing(first)
-    yield "Pixel size", _size(spacing) if spacing else "not known: 1 mm is supposed"
+    yield "Pixel size", _size(spacing) if spacing else "not known: what is in mm is not measured"
     for name, (keyword, unit) in DOSE.items():
         values = [one for header in headers for one in numbers(header, keyword)[:1]]
         if values:

@@ -48,6 +48,20 @@ def test_padding_is_not_measured_and_the_middle_is_kept(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("spacing", "is_measured"), [(["0.7"] * 2, True), (["0", "0"], False)])
+def test_a_pixel_size_that_is_not_known_is_not_made_up(
+    tmp_path: Path, spacing: list[str], is_measured: bool
+) -> None:
+    scan = scan_of(tmp_path, slices=3, spacing=spacing, hu=noisy(15.0))
+    watch = watch_scan(scan)
+    for instance in scan.instances:
+        hu = read_slice(instance).hu
+        watch.add(hu, hu + np.float32(1))
+    record = watch.finish(Expected())
+    assert (record.flicker_hu is not None) == is_measured
+    assert record.largest_change_hu == pytest.approx(1, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("settings", "hu"),
     [

@@ -54,6 +54,19 @@ def test_known_noise_is_read_before_and_after(halved: QualityRecord) -> None:
     assert halved.noise_reduction == pytest.approx(0.5, abs=0.04)
 
 
+def test_what_is_in_mm_is_not_measured_where_the_size_of_a_pixel_is_not_known(
+    clean: np.ndarray, noisy: np.ndarray, halved: QualityRecord
+) -> None:
+    record = assess_quality(noisy, (clean + noisy) / 2, None)
+    assert {name for name, value in record.to_dict().items() if value is None} == {
+        *("nps_before", "nps_after", "nps_change", "edge_before", "edge_after", "flicker_hu"),
+        "scores",
+    }
+    assert record.nps_shift == pytest.approx(halved.nps_shift, abs=1e-6)
+    assert record.edge_ratio == pytest.approx(halved.edge_ratio)
+    assert record.noise_after == halved.noise_after
+
+
 def test_known_spectra_come_back(
     halved: QualityRecord, clean: np.ndarray, noisy: np.ndarray
 ) -> None:

@@ -48,5 +48,5 @@ def test_says_nothing_of_the_patient_unless_asked(tmp_path: Path) -> None:
 def test_empty_headers_are_no_error() -> None:
     assert series_facts([pydicom.Dataset()]) == {
         "Images": "1",
-        "Pixel size": "not known: 1 mm is supposed",
+        "Pixel size": "not known: what is in mm is not measured",
     }
