@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-import numpy as np
-
 from ldct_clipdn.batch.failure import explain_failure
 from ldct_clipdn.batch.hold import hold_folder
+from ldct_clipdn.batch.low_dose import find_doubts, lower_dose
 from ldct_clipdn.batch.manifest import InputRecord, exit_code, relative_name
 from ldct_clipdn.batch.plan import check_folders, plan_run
-from ldct_clipdn.batch.unusual import find_iterative
-from ldct_clipdn.core.words import printable
-from ldct_clipdn.ct.lowdose import check_choices, simulate_low_dose
+from ldct_clipdn.ct.lowdose import check_choices
 from ldct_clipdn.errors import ConfigError, ReadError
-from ldct_clipdn.io.acquisition import tube_currents
-from ldct_clipdn.io.attributes import number
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.find import find_series
-from ldct_clipdn.io.geometry import along_normal
-from ldct_clipdn.io.scan import Result
 from ldct_clipdn.io.simulated import SimulationRecipe, write_simulated
+from ldct_clipdn.io.volumes import is_volume
 
 if TYPE_CHECKING:
     from ldct_clipdn.batch.plan import Job
+    from ldct_clipdn.ct.noise_fit import NoiseFit
     from ldct_clipdn.io.scan import Scan, Slice
 
 __all__ = ["SimulatedSeries", "Simulation", "simulate_study"]
 
-THINNEST_HU: Final = 0.5
-"""Weaker noise moves no pixel where values are whole HU."""
+NO_DICOM: Final = "a volume: the dose of DICOM series only can be lowered"
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +50,10 @@ class SimulatedSeries:
     status
         `partial`: some images could not be read, the others are written.
     notes
-        What a person should know of the source, one line each.
+        What a person should know of the source, and why the simulation is only approximate, one
+        line each.
+    noise
+        Kernel and quanta, found or as given; None where it failed before they were known.
     """
 
     source_uid: str
@@ -65,6 +62,7 @@ class SimulatedSeries:
     reason: str = ""
     status: Literal["simulated", "partial", "failed"] = "simulated"
     notes: tuple[str, ...] = ()
+    noise: NoiseFit | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,11 @@ def simulate_study(source: str | Path, target: str | Path, recipe: SimulationRec
         done = [_simulate(job, run) for job in plan.jobs]
     inputs = [one for _, each in done for one in each]
     inputs += [
-        InputRecord(relative_name(one.path, run.source), one.outcome, one.reason)
+        InputRecord(
+            relative_name(one.path, run.source),
+            one.outcome,
+            NO_DICOM if is_volume(one.path) else one.reason,
+        )
         for one in plan.unused
     ]
     by_path = sorted(inputs, key=lambda one: one.path)
@@ -154,18 +156,29 @@ def _simulate(job: Job, run: _Run) -> tuple[SimulatedSeries, list[InputRecord]]:
     """Simulate one series; what goes wrong with it stops no other."""
     failures: dict[Path, str] = {}
     uid = reason = ""
+    doubts: tuple[str, ...] = ()
+    noise = None
     try:
         scan, before, failures = _read_through(job.scan)
-        results = list(_results(scan, before, run.recipe))
-        folder = write_simulated(
-            scan, results, run.target, run.recipe, time=run.time, number=job.number
-        )
-        uid = folder.name
+        doubts = find_doubts(job.scan, run.source)
+        low = lower_dose(scan, before, run.recipe)
+        doubts, noise = doubts + low.doubts, low.noise
+        uid = write_simulated(
+            scan,
+            low.results,
+            run.target,
+            run.recipe,
+            time=run.time,
+            number=job.number,
+            remarks=(str(noise), *doubts),
+        ).name
     except Exception as error:  # what goes wrong with one series stops no other
         level, reason = explain_failure(error)
         logger.log(level, "series %s failed", job.scan.source_uid, exc_info=True)
         failures = {one.path: reason for one in job.scan.instances} | failures
-    return _series_record(job.scan, uid, reason, failures), _input_records(job, run, failures)
+    record = _series_record(job.scan, uid, reason, failures)
+    record = replace(record, notes=record.notes + doubts, noise=noise)
+    return record, _input_records(job, run, failures)
 
 
 def _series_record(
@@ -217,30 +230,6 @@ def _read_through(scan: Scan) -> tuple[Scan, list[Slice], dict[Path, str]]:
     return left, list(slices.values()), failures
 
 
-def _results(scan: Scan, before: Sequence[Slice], recipe: SimulationRecipe) -> Iterator[Result]:
-    if not before:
-        raise ReadError("none of its images can be used")
-    _warn_of_iterative(scan)
-    full = np.stack([one.hu for one in before])
-    low = simulate_low_dose(
-        full,
-        dose=recipe.dose,
-        spacing_mm=(_step_mm(scan), *scan.spacing_mm),
-        kernel=recipe.kernel,
-        photons=recipe.photons,
-        thickness_mm=_thickness_mm(scan),
-        tube_current=tube_currents([one.header for one in scan.instances]),
-        seed=recipe.seed,
-    )
-    if np.abs(low - full).max() < THINNEST_HU:
-        raise ConfigError(
-            "the noise of this dose is too weak to change a pixel",
-            remedy="Give fewer photons, or auto",
-        )
-    for instance, pixels, hu in zip(scan.instances, before, low, strict=True):
-        yield Result(instance, pixels, hu)
-
-
 def _refuse_frames(scan: Scan) -> None:
     frames = next((one for one in scan.instances if one.frame is not None), None)
     if frames is not None:
@@ -249,26 +238,3 @@ def _refuse_frames(scan: Scan) -> None:
             path=frames.path,
             remedy="Convert it to single-frame CT first",
         )
-
-
-def _warn_of_iterative(scan: Scan) -> None:
-    if words := find_iterative(scan):
-        logger.warning(
-            "%s looks like an iterative reconstruction, whose noise does not follow the dose as "
-            "simulated here: approximate",
-            printable(words),
-        )
-
-
-def _step_mm(scan: Scan) -> float:
-    """Measure the distance of slices; of a single one, its thickness."""
-    places = [along_normal(one.header) for one in scan.instances]
-    known = np.array([one for one in places if one is not None])
-    step = float(np.median(np.abs(np.diff(known)))) if len(known) > 1 else 0.0
-    return step or _thickness_mm(scan) or 1.0
-
-
-def _thickness_mm(scan: Scan) -> float | None:
-    """Read the slice thickness off the first header that has one."""
-    read = (number(one.header, "SliceThickness") for one in scan.instances)
-    return next((one for one in read if one is not None and one > 0), None)

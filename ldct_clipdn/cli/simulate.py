@@ -41,7 +41,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--kernel",
         default="auto",
-        help="auto (as the series' noise shows), ram-lak, shepp-logan, hann, soft, standard, sharp",
+        help="auto (as the series' noise shows), ram-lak, shepp-logan, hann, soft, standard, "
+        "sharp, or CUTOFF,STEEPNESS (in 1/mm, and 1) as an earlier run told",
     )
     parser.add_argument(
         "--photons",
@@ -87,6 +88,8 @@ def _print_summary(simulation: Simulation, target: Path) -> None:
         where = str(target / one.simulated_uid) if one.simulated_uid else f"failed: {one.reason}"
         slices = f"{one.slices:>5} slice{' ' if one.slices == 1 else 's'}"
         print(printable(f"{short_uid(one.source_uid)}  {slices}  {one.status:<10}{where}"))
+        for told in (*((str(one.noise),) if one.noise else ()), *one.notes):
+            print(f"{'':<14}{printable(told)}")
     print_unused(simulation.inputs)
     if not simulation.series:
         print("There is no CT series to simulate.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
@@ -52,9 +52,14 @@ from ldct_clipdn.io.uids import identity, make_uid, pixel_digest, study_uid
 if TYPE_CHECKING:
     from ldct_clipdn.io.scan import Result, Scan
 
-__all__ = ["SimulationRecipe", "write_simulated"]
+__all__ = ["SimulationRecipe", "is_simulated", "write_simulated"]
+
+LONGEST_MARK: Final = 1000
+"""Characters of a DerivationDescription (ST, 1024) that ours may take."""
 
 SIMULATED: Final = "SIMULATED"
+ADDED_NOISE: Final = "low dose simulated by adding noise"
+"""What every DerivationDescription of ours says, and no other."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,26 @@ class SimulationRecipe:
 
     def __str__(self) -> str:
         return (
-            f"{PRODUCT} {__version__}: low dose simulated by adding noise, {self.dose:.4g} of the "
+            f"{PRODUCT} {__version__}: {ADDED_NOISE}, {self.dose:.4g} of the "
             f"dose of the source; tube current, exposure and dose attributes are the source's; "
             f"kernel {self.kernel}, photons {self.photons}, seed {self.seed}; research use only"
         )
+
+
+def is_simulated(header: Dataset) -> bool:
+    """Say whether an image is low dose that `write_simulated` wrote, or was made of one.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+
+    Returns
+    -------
+    bool
+        By its DerivationDescription.
+    """
+    return ADDED_NOISE in text(header, "DerivationDescription")
 
 
 def write_simulated(
@@ -90,6 +111,7 @@ def write_simulated(
     *,
     time: datetime,
     number: int,
+    remarks: Sequence[str] = (),
 ) -> Path:
     """Write a simulated series, all or nothing.
 
@@ -107,6 +129,8 @@ def write_simulated(
         The time of all clock attributes.
     number
         SeriesNumber of the simulated series.
+    remarks
+        What else its images have to say: the noise that was found, and what is doubtful.
 
     Returns
     -------
@@ -130,7 +154,8 @@ def write_simulated(
             hidden.mkdir()
             for result in results:
                 with explained(result.instance.path):
-                    ds = _simulated_image(result, recipe, uid)
+                    ds = _simulated_image(result, uid)
+                    _mark(ds, "; ".join((str(recipe), *remarks)))
                     _place(ds, scan, recipe, number)
                     set_clock(ds, time)
                     path = hidden / f"{ds.SOPInstanceUID}.dcm"
@@ -148,7 +173,7 @@ def write_simulated(
     return folder
 
 
-def _simulated_image(result: Result, recipe: SimulationRecipe, series_uid: str) -> Dataset:
+def _simulated_image(result: Result, series_uid: str) -> Dataset:
     instance, before, hu = result.instance, result.before, result.hu
     layout = pixel_layout(instance.header)
     stored = to_stored(before, hu, instance.header)
@@ -161,19 +186,18 @@ def _simulated_image(result: Result, recipe: SimulationRecipe, series_uid: str) 
     digest = hashlib.sha256(ds.PixelData).hexdigest()
     ds.SOPInstanceUID = make_uid("simulated image", series_uid, *source, digest)
     ds.SeriesInstanceUID = series_uid
-    _mark(ds, recipe)
     set_source(ds, instance)
     ds.file_meta = file_meta(ds)
     return ds
 
 
-def _mark(ds: Dataset, recipe: SimulationRecipe) -> None:
+def _mark(ds: Dataset, words: str) -> None:
     """Say in every place that programs look at that this is a simulation."""
     ds.ImageType = derived_type(texts(ds, "ImageType"), DEFAULT_OUTPUT.image_type)
     ds.SyntheticData = "YES"
     ds.ContentQualification = "RESEARCH"
-    append_description(ds, str(recipe))
-    equipment = equipment_item(SYNTHESIZING_EQUIPMENT, str(recipe))
+    append_description(ds, words[:LONGEST_MARK])
+    equipment = equipment_item(SYNTHESIZING_EQUIPMENT, words)
     known = items(ds, "ContributingEquipmentSequence")
     ds.ContributingEquipmentSequence = [*known, equipment]
 

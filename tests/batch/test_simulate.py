@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from builders import edit, make_enhanced, make_series
+from builders import body_hu, edit, make_enhanced, make_series, outside_circle
+from coloured import B30F, coloured_noise
 
-from ldct_clipdn.batch import simulate as batch_simulate
+from ldct_clipdn.batch import low_dose
 from ldct_clipdn.batch.hold import hold_folder
 from ldct_clipdn.batch.simulate import simulate_study
 from ldct_clipdn.cli.main import main
@@ -110,14 +111,89 @@ def test_failure_leaves_nothing(
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_warns_of_iterative_reconstruction(
+def _derivation(folder: Path) -> str:
+    return str(pydicom.dcmread(next(folder.glob("*.dcm"))).DerivationDescription)
+
+
+def test_what_auto_found_is_told_and_repeats_the_pixels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    own = body_hu(128, 128, noise=0) + coloured_noise(B30F, 128, 12.0, seed=1)
+    make_series(tmp_path / "in", slices=1, rows=128, columns=128, hu=own[None])
+    given = ["simulate", str(tmp_path / "in"), str(tmp_path / "out"), "--dose", "0.25"]
+    assert main([*given, "--json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["series"]
+    kernel, quanta = one["noise"]["kernel"], one["noise"]["quanta"]
+    cutoff, steepness = map(float, kernel.split(","))
+    words = f"kernel cut-off {cutoff:.4g}/mm, steepness {steepness:.4g}; {quanta:.4g} quanta"
+    assert words in caplog.text
+    derivation = _derivation(tmp_path / "out" / one["simulated_uid"])
+    assert words in derivation
+    assert "kernel auto, photons auto, seed 0" in derivation
+    given[2] = str(tmp_path / "again")
+    assert main([*given, "--kernel", kernel, "--photons", repr(quanta)]) == 0
+    assert words in capsys.readouterr().out
+    (again,) = (tmp_path / "again").iterdir()
+    np.testing.assert_array_equal(_hu(tmp_path / "out" / one["simulated_uid"]), _hu(again))
+
+
+def test_iterative_reconstruction_is_approximate(
     source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for one in source.iterdir():
         edit(one, ConvolutionKernel="I30f")
     with caplog.at_level(logging.WARNING):
-        simulate_study(source, tmp_path / "out", RECIPE)
-    assert "iterative" in caplog.text
+        (record,) = simulate_study(source, tmp_path / "out", RECIPE).series
+    derivation = _derivation(tmp_path / "out" / record.simulated_uid)
+    for words in (" ".join(record.notes), caplog.text, derivation):
+        assert "approximate: I30f looks like an iterative reconstruction" in words
+
+
+def test_a_body_that_is_cut_is_approximate(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = np.where(outside_circle(64, 64), -1024.0, 40.0)
+    make_series(tmp_path / "cut", slices=2, rows=64, columns=64, hu=np.stack([cut] * 2))
+    told = "approximate in 2 of 2 slices, first in slice 1: the body goes on outside the field"
+    words = ["simulate", str(tmp_path / "cut"), str(tmp_path / "out"), "--dose", "0.25"]
+    assert main([*words, "--photons", "2e5", "--kernel", "soft"]) == 0
+    assert told in capsys.readouterr().out
+    (folder,) = (tmp_path / "out").iterdir()
+    assert told in _derivation(folder)
+    (record,) = simulate_study(source, tmp_path / "whole", RECIPE).series
+    assert not record.notes
+    assert "approximate" not in _derivation(tmp_path / "whole" / record.simulated_uid)
+
+
+@pytest.mark.parametrize("named", ["tag", "folder"])
+def test_low_dose_of_low_dose_is_told(tmp_path: Path, named: str) -> None:
+    folder = tmp_path / ("L192/quarter_3mm" if named == "folder" else "in")
+    make_series(folder, slices=1, patient_name="L192_QD_3" if named == "tag" else "Anonymous")
+    (record,) = simulate_study(folder, tmp_path / "out", RECIPE).series
+    told = "by its name the source is low dose itself"
+    assert [one for one in record.notes if one.startswith(told)]
+    assert told in _derivation(tmp_path / "out" / record.simulated_uid)
+
+
+def test_simulating_what_is_simulated_is_told(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulate_study(source, tmp_path / "half", SimulationRecipe(0.5, "soft", 2e4))
+    caplog.clear()
+    (record,) = simulate_study(tmp_path / "half", tmp_path / "out", RECIPE).series
+    told = "the source is a simulation of low dose itself"
+    assert [one for one in record.notes if one.startswith(told)]
+    assert caplog.text.count(told) == 1
+
+
+def test_a_volume_is_told_that_only_dicom_can_be_simulated(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "ct.nii.gz").write_bytes(b"volume")
+    done = simulate_study(tmp_path / "in", tmp_path / "out", RECIPE)
+    assert done.exit_code == 3
+    assert [one.outcome for one in done.inputs] == ["skipped"]
+    assert done.inputs[0].reason == "a volume: the dose of DICOM series only can be lowered"
 
 
 @pytest.mark.parametrize(
@@ -252,7 +328,7 @@ def test_an_error_in_one_series_ends_no_run(
 ) -> None:
     for name in "ab":
         make_series(tmp_path / "in" / name, slices=1, series_description=name)
-    monkeypatch.setattr(batch_simulate, "simulate_low_dose", _failing_once(error))
+    monkeypatch.setattr(low_dose, "simulate_low_dose", _failing_once(error))
     caplog.set_level(logging.DEBUG)
     done = simulate_study(tmp_path / "in", tmp_path / "out", RECIPE)
     assert sorted(one.status for one in done.series) == ["failed", "simulated"]
