@@ -76,7 +76,9 @@ def write_volume_like(source: Volume, hu: Iterable[NDArray[np.float32]], target:
     stored = _stored(source, hu, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=target.parent) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix=f".{target.name}.", suffix=".partial", dir=target.parent
+        ) as folder:
             part = Path(folder, target.name)
             (_write_nifti if suffix in NIFTI else _write_itk)(source, stored, part)
             _check(source, stored, part)

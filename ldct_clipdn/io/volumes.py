@@ -48,6 +48,11 @@ META_END: Final = re.compile(
 )
 ATTACHED: Final = "LOCAL"
 
+NO_FACTS: Final = ("Exception thrown in ", "- could the file be damaged", "Reason: ")
+"""How lines begin that ITK and nibabel put around a cause; a `Reason` is often an older `errno`."""
+
+ITK_ORIGIN: Final = re.compile(r"^(sitk::|ITK )ERROR: (\w+\(0x[0-9a-f]+\): )?")
+
 MAX_VOXELS: Final = 2**31
 """No CT volume has more; a header that says so must not make us allocate them."""
 
@@ -313,6 +318,7 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
 
 
 def _cause(error: Exception) -> str:
-    """Take what says most of a message: ITK writes several lines, the last one has the cause."""
+    """Take what says most of a message of several lines: where it was thrown, what, and a guess."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].removeprefix("sitk::ERROR: ") if lines else type(error).__name__
+    facts = [line for line in lines if not line.startswith(NO_FACTS)] or lines
+    return ITK_ORIGIN.sub("", facts[-1]) if facts else type(error).__name__

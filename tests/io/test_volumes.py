@@ -149,6 +149,20 @@ def test_a_plain_nifti_is_mapped_not_loaded(tmp_path: Path) -> None:
     assert isinstance(owner, mmap.mmap)
 
 
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [("v.nii", "Expected 512 bytes, got 462 bytes from "), ("v.mha", "File cannot be read: ")],
+)
+def test_a_volume_that_was_cut_off_says_so(tmp_path: Path, name: str, cause: str) -> None:
+    path = tmp_path / name
+    image = SimpleITK.Image([8, 8, 4], SimpleITK.sitkInt16)
+    SimpleITK.WriteImage(image, str(path))
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(ReadError) as caught:
+        open_volume(path).frame(0)
+    assert caught.value.reason.startswith(f"no readable volume: {cause}")
+
+
 def damaged(path: Path, how: str) -> None:
     if how == "many":
         nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 2), np.int16), np.eye(4)), path)
