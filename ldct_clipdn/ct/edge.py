@@ -1,4 +1,4 @@
-"""How sharp an edge is: the transfer of the step from air to skin (DICOM.md D.3)."""
+"""How sharp an edge is: the transfer of the step from air to skin (docs/quality.md)."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ FlagCode = Literal[
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When something is flagged (DICOM.md D.4): choices of this project and no standard.
+    """When something is flagged (docs/quality.md): choices of this project and no standard.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Flag:
     Parameters
     ----------
     code
-        Short name, DICOM.md D.4.
+        Short name, as docs/quality.md lists them.
     text
         What it means, for the person who looks at the images.
     value

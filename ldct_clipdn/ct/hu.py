@@ -21,18 +21,18 @@ AIR_HU: Final = -1024.0
 """What stands in for pixels that are no image (padding), in HU."""
 
 FADE_BELOW_HU: Final = 100.0
-"""Width of the fade from denoised to original below the range (DESIGN.md 4)."""
+"""Width of the fade from denoised to original below the range."""
 
 FADE_ABOVE_HU: Final = 200.0
-"""Width of the fade from denoised to original above the range (DESIGN.md 4)."""
+"""Width of the fade from denoised to original above the range."""
 
 
 @dataclass(frozen=True)
 class HURange:
     """The HU that the network sees as 0 to 1.
 
-    The default is the published one (PROTOCOL.md 2.3): [-1024, 3072], 4096 HU wide. Noise of
-    sigma 5 on the 0..255 scale of this range is 5 / 255 of 4096 HU = 80.3 HU.
+    The default is the published one: [-1024, 3072], 4096 HU wide. Noise of sigma 5 on the 0..255
+    scale of this range is 5 / 255 of 4096 HU = 80.3 HU.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ WINDOWS: Final = {
 
 
 def blend_weight(hu: NDArray[np.float32], hu_range: HURange) -> NDArray[np.float32]:
-    """Say how much of the network's change each pixel takes (DESIGN.md 4).
+    """Say how much of the network's change each pixel takes.
 
     1 inside the range; outside, where the network has seen nothing (metal, air below the range),
     falling linearly to 0 over 100 HU below and 200 HU above.

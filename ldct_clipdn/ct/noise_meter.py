@@ -1,6 +1,6 @@
 """How noisy is a CT image, in HU, from the image alone: a meter that coloured noise does not fool.
 
-The mode of the local standard deviations in soft tissue (PEERS.md c2). Most windows of a slice hold
+The mode of the local standard deviations in soft tissue. Most windows of a slice hold
 no edge, so what occurs most often is noise; an estimator that looks at the finest scale only, as
 scikit-image's `estimate_sigma` does, reads a quarter of CT's coloured noise.
 """

@@ -1,4 +1,4 @@
-"""Noise power spectrum: how much noise there is at which spatial frequency (DICOM.md D.3)."""
+"""Noise power spectrum: how much noise there is at which spatial frequency (docs/quality.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What denoising did to a series, measured without a reference (DICOM.md D.3), slice by slice.
+"""What denoising did to a series, measured without a reference (docs/quality.md), slice by slice.
 
 Nothing holds a whole series: every measure accumulates. Measures that cost time are taken on at
 most `MEASURED` slices, evenly spaced.

@@ -77,7 +77,7 @@ def limit_change(
 
 
 def structure_correlation(hu: Plane, change: Plane, body: Mask) -> float | None:
-    """Say how much the change follows the edges of the anatomy (DICOM.md D.3).
+    """Say how much the change follows the edges of the anatomy (docs/quality.md).
 
     Pearson's r, over the body, of the gradient of the smoothed slice and of the size of the change
     in units of its own local strength. Without that unit a perfect change correlates too, since

@@ -1,7 +1,7 @@
 """Where lung, fat, soft tissue and bone are in a noisy slice, and where the body ends.
 
 Masks drawn on noisy pixels select on the noise: a perfect result then seems biased by up to 28 HU.
-So all masks come from the smoothed slice and keep away from borders (DICOM.md D.3).
+So all masks come from the smoothed slice and keep away from borders.
 
 This is what quality, residual and spectra are measured by. The noise meter, and the dose simulation
 with it, has definitions of its own (`noise_meter.gaussian_blur`, `local_sd`, `soft_tissue`: torch,
@@ -53,7 +53,7 @@ TISSUES: Final = {
     "soft": Tissue(-20, 150),
     "bone": Tissue(250, 3000, margin_px=5),
 }
-"""The tissues whose HU are watched; limits and margins by DICOM.md D.3."""
+"""The tissues whose HU are watched, their limits and margins (docs/quality.md)."""
 
 
 def smooth(hu: Plane) -> Plane:

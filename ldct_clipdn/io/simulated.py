@@ -1,4 +1,4 @@
-"""Writes series whose dose was lowered by simulation, marked as such (DICOM.md, part A)."""
+"""Writes series whose dose was lowered by simulation, marked as such (docs/conformance.md)."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def _words(recipe: SimulationRecipe) -> str:
 
 
 def _problems(result: Result, path: Path) -> list[str]:
-    """Check one simulated file as every derived one is checked (DICOM.md A.6)."""
+    """Check one simulated file as every derived one is checked."""
     header, output = result.instance.header, DEFAULT_OUTPUT
     return check_data_set(header, result.before, read_file(path), output, path, CHECKS)
 

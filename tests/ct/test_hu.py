@@ -18,7 +18,7 @@ HU = arrays.arrays(np.float32, st.integers(1, 40), elements=st.floats(-1024, 307
 
 def test_the_default_is_the_published_range() -> None:
     assert (FULL.low, FULL.high, FULL.width) == (-1024, 3072, 4096)
-    # PROTOCOL.md 2.3: (HU + 1024) / 4096
+    # (HU + 1024) / 4096, as the published data were prepared
     assert FULL.to_unit(np.array([-1024.0, 0.0, 1024.0, 3072.0])).tolist() == [0, 0.25, 0.5, 1]
     assert 5 / 255 * FULL.width == pytest.approx(80.3, abs=0.02)
 

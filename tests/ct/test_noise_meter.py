@@ -96,7 +96,7 @@ def test_soft_tissue_is_eroded_and_stays_off_the_border() -> None:
 @pytest.mark.data
 def test_reads_the_real_quarter_dose(l192: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
     for full, quarter in l192.values():
-        # three of four parts of the quarter dose's variance were added (PEERS.md h2)
+        # three of four parts of the quarter dose's variance were added
         expected = [
             (q - f)[soft_tissue(torch.from_numpy(f)).numpy()].std() * (4 / 3) ** 0.5
             for f, q in zip(full, quarter, strict=True)

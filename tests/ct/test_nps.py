@@ -21,7 +21,7 @@ def test_white_noise_is_flat_and_integrates_to_its_variance() -> None:
     spectrum = meter.spectrum()
     assert spectrum.rois == 400
     assert spectrum.noise_hu**2 == pytest.approx(rois.var(), rel=0.01)
-    # 10^2 HU^2 times 0.7^2 mm^2, DICOM.md D.3; detrending takes from the two lowest rings
+    # 10^2 HU^2 times 0.7^2 mm^2, at all frequencies; detrending takes from the two lowest rings
     np.testing.assert_allclose(spectrum.power[3:], 49, rtol=0.05)
     nyquist = 1 / 1.4
     assert spectrum.frequency[-1] == pytest.approx(nyquist)

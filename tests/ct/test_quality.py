@@ -188,7 +188,7 @@ def test_thresholds_are_the_callers(noisy: np.ndarray) -> None:
 
 
 def test_a_tissue_at_the_lowest_value_is_not_judged() -> None:
-    """12-bit air: noise is cut off below, so removing it must move the mean (DICOM.md D.3)."""
+    """12-bit air: noise is cut off below, so removing it must move the mean."""
     lung = np.random.default_rng(0).normal(-900, 60, (128, 128)).astype(np.float32)
     stored = lung.clip(-1000, None)
     meter = QualityMeter((1, 1), floor_hu=-1000)

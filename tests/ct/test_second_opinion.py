@@ -1,5 +1,5 @@
-"""The figures of quality, computed a second way: SciPy and NumPy alone, straight from DICOM.md D.3
-and PEERS.md c2, on whole images where ours works slice by slice."""
+"""The figures of quality, computed a second way: SciPy and NumPy alone, straight from
+docs/quality.md, on whole images where ours works slice by slice."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def noise(request: pytest.FixtureRequest) -> np.ndarray:
 
 
 def mode_of_local_sd(hu: np.ndarray) -> float:
-    """PEERS.md c2 by the letter: 11 x 11 windows, smoothed value in [-20, 150], eroded 6 pixels."""
+    """By the letter: 11 x 11 windows, smoothed value in [-20, 150], eroded 6 pixels."""
     values = []
     for one in hu:
         smooth = ndimage.gaussian_filter(one, 2.0, mode="nearest")

@@ -13,7 +13,7 @@ from ldct_clipdn.ct.tissue import TISSUES, Tissue, body_mask, shrink, smooth, ti
 
 
 def test_noisy_masks_lie_and_smoothed_masks_do_not() -> None:
-    """DICOM.md D.3: a perfect result seems biased where the mask was drawn on noise."""
+    """A perfect result seems biased where the mask was drawn on noise."""
     clean = abdomen_phantom(1, 384, 2)[0]
     noise = coloured_noise(B30F, 384, 40.0, 5)
     hu = clean + noise
