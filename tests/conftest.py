@@ -5,9 +5,12 @@ import resource
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # no test may see or fill the weights folder of whoever runs it, nor take the encoder named there
 os.environ["LDCT_CLIPDN_WEIGHTS"] = os.path.join(os.sep, "nonexistent", "weights")  # noqa: PTH118
@@ -32,6 +35,22 @@ def full_disk() -> Disk:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Collect matplotlib's figures as they are saved."""
+    from matplotlib.figure import Figure
+
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def collect(self: Figure, *args: object, **options: object) -> None:
+        figures.append(self)
+        save(self, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", collect)
+    return figures
 
 
 @pytest.fixture(scope="session")

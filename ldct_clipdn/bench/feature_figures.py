@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ldct_clipdn.bench.features import Similarity
+from ldct_clipdn.bench.figure import new_figure, save
+from ldct_clipdn.core.noise import PEAK, Noise
 from ldct_clipdn.core.similarity import MEASURES
 
 if TYPE_CHECKING:
@@ -26,6 +28,11 @@ def draw_similarity(found: Sequence[Similarity], path: Path, title: str) -> None
         PNG.
     title
         Above the figure.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
     """
     encoders = list(dict.fromkeys(one.encoder for one in found))
     levels = sorted({one.feature for one in found})
@@ -34,13 +41,13 @@ def draw_similarity(found: Sequence[Similarity], path: Path, title: str) -> None
         for measure, axes in zip(MEASURES, row, strict=True):
             chosen = [one for one in found if (one.encoder, one.measure) == (encoder, measure)]
             for noise, means in _curves(chosen).items():
-                axes.plot(list(means), list(means.values()), marker="o", label=noise)
+                axes.plot(list(means), list(means.values()), marker="o", label=_level(noise))
             axes.set(ylim=(-0.05, 1.05), xticks=levels, xlim=(0.8, levels[-1] + 0.2))
             axes.set_xticklabels([f"F{k}" for k in levels])
             axes.set_title(f"{encoder}: {measure}", fontsize=9)
             axes.grid(alpha=0.3)
     grid[0][0].legend(fontsize=7)
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
 def draw_embedding(
@@ -58,6 +65,11 @@ def draw_embedding(
         PNG.
     title
         Above the figure.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
     """
     noises = list(dict.fromkeys(noise for noise, _ in points))
     levels = sorted({level for _, level in points})
@@ -68,19 +80,23 @@ def draw_embedding(
             for name, cloud in zip(pictures, clouds, strict=True):
                 axes.scatter(cloud[:, 0], cloud[:, 1], s=8, label=name)
             axes.set(xticks=[], yticks=[])
-            axes.set_title(f"F{level}, {noise}", fontsize=9)
+            axes.set_title(f"F{level}, {_level(noise)}", fontsize=9)
     grid[0][0].legend(fontsize=7)
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
 def _grid(rows: int, columns: int, title: str) -> tuple[Figure, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.4 * columns, 2.6 * rows + 0.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(3.4 * columns, 2.6 * rows + 0.4)
     figure.suptitle(title, fontsize=10)
     return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _level(label: str) -> str:
+    """Name a noise as the paper's figures do: Gaussian noise by sigma on the [0, 1] scale."""
+    noise = Noise.parse(label)
+    if noise.kind == "gaussian":
+        return f"sigma {noise.level / PEAK:.3g}"
+    return f"{noise.kind} {noise.level:g}"
 
 
 def _curves(found: Sequence[Similarity]) -> dict[str, dict[int, float]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from ldct_clipdn.bench.matrix_figure import save_small
+from ldct_clipdn.bench.figure import new_figure, save_small
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,6 @@ __all__ = ["NoisePair", "draw_noise"]
 LIMIT_HU: Final = 100.0
 """Black and white: enough for quarter dose and a sharp kernel."""
 
-DOTS_PER_INCH: Final = 100
 GREYS: Final = 32
 COLOURS: Final = 64
 """The greys, and those of letters' edges."""
@@ -59,12 +58,13 @@ def draw_noise(pairs: Sequence[NoisePair], path: Path) -> None:
         The slices.
     path
         PNG.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure((11.0, 3.9 * len(pairs)), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
+    figure = new_figure(11.0, 3.9 * len(pairs))
     panels = figure.subplots(len(pairs), 2, squeeze=False)
     images = [
         _show(axes, one, noise, what)

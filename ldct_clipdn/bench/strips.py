@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
 
+from ldct_clipdn.bench.figure import new_figure, save
 from ldct_clipdn.bench.methods import Prepared
 from ldct_clipdn.core.benchmark import Picture, denoise_pictures, score_picture
 from ldct_clipdn.core.metrics import Ruler
@@ -16,15 +20,23 @@ from ldct_clipdn.core.noise import Noise
 from ldct_clipdn.ct.hu import WINDOWS
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     HU = NDArray[np.float32]
+    Pixels = NDArray[np.uint8]
 
 __all__ = ["Panel", "ct_panels", "denoised_panels", "write_strip"]
 
 WINDOW: Final = WINDOWS["abdomen"]
 """What the paper shows CT in (Figure 7)."""
+
+STRIP_PX: Final = 1600
+"""Widest strip, unless it has too many panels for their titles."""
+
+NARROWEST_PX: Final = 200
+GAP_PX: Final = 8
+LINE_PX: Final = 20
+BLOCK_PX: Final = 8
 
 
 class Panel(NamedTuple):
@@ -114,33 +126,96 @@ def ct_panels(
 def write_strip(panels: Sequence[Panel], path: Path, title: str) -> None:
     """Draw panels side by side with their scores under them.
 
+    Every pixel of a picture is one of the strip, or k x k where pictures are small. Pictures that
+    would make the strip too wide are shrunk, and under each stands a detail at twice its size: the
+    same place in all, where the picture that the others are compared with has most fine structure.
+
     Parameters
     ----------
     panels
-        From left to right.
+        From left to right; all of one size; the last is what the others are compared with.
     path
         PNG.
     title
         Above the strip.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    height, width = panels[0].image.shape[-2:]
-    inches = 2.4
-    figure = Figure(
-        figsize=(inches * len(panels), inches * height / width + 0.8), layout="constrained"
-    )
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=9)
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        pixels = panel.image.permute(1, 2, 0).numpy()
-        axes.imshow(pixels, interpolation="nearest", cmap="gray", vmin=0, vmax=1)
-        axes.set_title(panel.title, fontsize=9)
-        axes.set_xlabel(_caption(panel), fontsize=8)
-        axes.set(xticks=[], yticks=[])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
+    reference = panels[-1].image
+    height, width = _shown_size(reference, len(panels))
+    place = _finest(reference, height // 2, width // 2) if width < reference.shape[-1] else None
+    columns = [_column(panel.image, (height, width), place) for panel in panels]
+    step = max(width, NARROWEST_PX) + GAP_PX
+    top, bottom = 2 * LINE_PX, 2 * LINE_PX + len(columns[0])
+    canvas = np.full((bottom + LINE_PX, GAP_PX + step * len(panels), 3), 255, dtype=np.uint8)
+    texts = [(GAP_PX, 0, title if place is None else f"{title}; below: details, twice as large")]
+    for k, (panel, column) in enumerate(zip(panels, columns, strict=True)):
+        left = GAP_PX + k * step
+        canvas[top:bottom, left : left + width] = column
+        texts += [(left, LINE_PX, panel.title), (left, bottom, _caption(panel))]
+    figure = new_figure(canvas.shape[1] / 100, canvas.shape[0] / 100, layout=None)
+    figure.figimage(canvas)
+    for x, y, text in texts:
+        middle = y + LINE_PX / 2
+        figure.text(
+            x / canvas.shape[1], 1 - middle / canvas.shape[0], text, fontsize=9, va="center"
+        )
+    save(figure, path)
+
+
+def _shown_size(image: Tensor, panels: int) -> tuple[int, int]:
+    """Give the height and width at which a strip shows each of so many pictures."""
+    scale = max(STRIP_PX // panels - GAP_PX, NARROWEST_PX) / max(image.shape[-2:])
+    scale = math.floor(scale) if scale >= 1 else scale
+    height, width = (max(round(scale * side), 2) for side in image.shape[-2:])
+    return height, width
+
+
+def _finest(image: Tensor, height: int, width: int) -> tuple[int, int]:
+    """Find the first row and column of the region with most fine structure.
+
+    That is the mean over its blocks of 8 x 8 of their standard deviations; their variances would
+    seek the one highest edge.
+    """
+    grey = image.mean(0, keepdim=True)
+    mean, square = (avg_pool2d(one, BLOCK_PX) for one in (grey, grey**2))
+    structure = (square - mean**2).clamp(min=0).sqrt()
+    blocks = (max(height // BLOCK_PX, 1), max(width // BLOCK_PX, 1))
+    by_place = avg_pool2d(structure, blocks, stride=1)[0]
+    row, column = (BLOCK_PX * k for k in divmod(int(by_place.argmax()), by_place.shape[1]))
+    return min(row, image.shape[-2] - height), min(column, image.shape[-1] - width)
+
+
+def _column(image: Tensor, size: tuple[int, int], place: tuple[int, int] | None) -> Pixels:
+    """Show a picture at this size; where it is shrunk, with the detail from this place under it."""
+    if place is None:
+        return _pixels(interpolate(image[None], size, mode="nearest")[0])
+    (row, column), (height, width) = place, (side // 2 for side in size)
+    whole = _pixels(interpolate(image[None], size, mode="bilinear", antialias=True)[0])
+    scale = size[1] / image.shape[-1]
+    _frame(whole, *(round(scale * k) for k in (row, column, row + height, column + width)))
+    detail = np.full((2 * height + GAP_PX, size[1], 3), 255, dtype=np.uint8)
+    cut = _pixels(image[:, row : row + height, column : column + width])
+    detail[GAP_PX:, : 2 * width] = cut.repeat(2, 0).repeat(2, 1)
+    return np.concatenate([whole, detail])
+
+
+def _pixels(image: Tensor) -> Pixels:
+    """Give 8-bit colours [H, W, 3]."""
+    return (image * 255).round().byte().expand(3, -1, -1).permute(1, 2, 0).numpy().copy()
+
+
+def _frame(image: Pixels, top: int, left: int, bottom: int, right: int) -> None:
+    """Draw a white line within a black one, seen on any picture."""
+    for colour in (0, 255):
+        box = image[top:bottom, left:right]
+        inner = box[1:-1, 1:-1].copy()
+        box[:] = colour
+        box[1:-1, 1:-1] = inner
+        top, left, bottom, right = top + 1, left + 1, bottom - 1, right - 1
 
 
 def _windowed(hu: HU) -> Tensor:

@@ -12,21 +12,21 @@ from ldct_clipdn.bench.contestants import INPUT
 from ldct_clipdn.bench.contrast import DiscRow
 from ldct_clipdn.bench.discs import Transfer
 from ldct_clipdn.bench.draws import DrawMaps, DrawsOf
+from ldct_clipdn.bench.figure import new_figure, save
 from ldct_clipdn.bench.known_truth import PhantomRow
-from ldct_clipdn.bench.matrix_figure import save_small
 from ldct_clipdn.ct.hu import WINDOWS
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from numpy.typing import NDArray
+    pass
 
 __all__ = ["draw_discs", "draw_edges", "draw_maps", "draw_phantoms"]
 
-DOTS_PER_INCH: Final = 100
-
 COLOURS: Final = ("#888888", "#1b9e77", "#7570b3", "#d95f02")
 """By contestant, the denoiser last."""
+
+BIAS_HU: Final = (-30.0, 30.0)
+SPREAD_HU: Final = (0.0, 20.0)
+"""From one end of the colours to the other."""
 
 
 def draw_phantoms(rows: Sequence[PhantomRow], path: Path) -> None:
@@ -38,10 +38,16 @@ def draw_phantoms(rows: Sequence[PhantomRow], path: Path) -> None:
         As `measure_phantoms` gives them.
     path
         PNG.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
     """
     phantoms = list(dict.fromkeys(row.phantom for row in rows))
     methods = [name for name in dict.fromkeys(row.method for row in rows) if name != INPUT]
-    figure, axes = _figure(4.2 * len(phantoms), 3.6, 1, len(phantoms))
+    figure = new_figure(4.2 * len(phantoms), 3.6)
+    axes = figure.subplots(1, len(phantoms), sharey=True, squeeze=False)[0]
     for axis, phantom in zip(axes, phantoms, strict=True):
         series: dict[str, dict[str, float]] = {}
         for row in (row for row in rows if row.phantom == phantom):
@@ -54,7 +60,7 @@ def draw_phantoms(rows: Sequence[PhantomRow], path: Path) -> None:
         axis.set_title(phantom, fontsize=9)
     axes[0].set_ylabel("PSNR over the input, dB")
     axes[0].legend(fontsize=7)
-    save_small(figure, path)
+    save(figure, path)
 
 
 def draw_discs(rows: Sequence[DiscRow], path: Path) -> None:
@@ -66,8 +72,14 @@ def draw_discs(rows: Sequence[DiscRow], path: Path) -> None:
         As `measure_discs` gives them.
     path
         PNG.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
     """
-    figure, (left, right) = _figure(8.4, 3.8, 1, 2)
+    figure = new_figure(8.4, 3.8)
+    left, right = figure.subplots(1, 2)
     methods = list(dict.fromkeys(row.method for row in rows))
     before = [row.auc for row in rows if row.method == methods[0]]
     for name, colour in zip(methods[1:], COLOURS[1:], strict=False):
@@ -83,7 +95,7 @@ def draw_discs(rows: Sequence[DiscRow], path: Path) -> None:
     right.axhspan(0.9, 1.1, color="0.9")
     right.axvline(5, color="black", lw=0.7, ls=":")
     right.set(xlabel="d' in the input (NPW)", ylabel="contrast kept", title="Contrast of discs")
-    save_small(figure, path)
+    save(figure, path)
 
 
 def draw_edges(curves: Mapping[tuple[float, float, str], Transfer], path: Path) -> None:
@@ -95,13 +107,19 @@ def draw_edges(curves: Mapping[tuple[float, float, str], Transfer], path: Path) 
         As `measure_edges` gives them.
     path
         PNG.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
     """
     doses = list(dict.fromkeys(dose for dose, _, _ in curves))
     contrasts = list(dict.fromkeys(contrast for _, contrast, _ in curves))
     methods = list(dict.fromkeys(name for _, _, name in curves))
-    figure, panels = _figure(2.5 * len(contrasts), 2.3 * len(doses), len(doses), len(contrasts))
+    figure = new_figure(2.5 * len(contrasts), 2.3 * len(doses))
+    panels = figure.subplots(len(doses), len(contrasts), sharex=True, sharey=True, squeeze=False)
     places = [(dose, contrast) for dose in doses for contrast in contrasts]
-    for axes, (dose, contrast) in zip(panels, places, strict=True):
+    for axes, (dose, contrast) in zip(panels.ravel(), places, strict=True):
         for name, colour in zip(methods, COLOURS, strict=False):
             curve = curves[dose, contrast, name]
             axes.plot(curve.frequency, curve.transfer, color=colour, lw=1.2, label=name)
@@ -109,14 +127,14 @@ def draw_edges(curves: Mapping[tuple[float, float, str], Transfer], path: Path) 
         axes.set(ylim=(0, 1.25), xlim=(0, None))
         axes.set_title(f"{contrast:g} HU, dose {dose:g}", fontsize=8)
         axes.tick_params(labelsize=7)
-    panels[0].legend(fontsize=6)
+    panels[0, 0].legend(fontsize=6)
     figure.supxlabel("1/mm", fontsize=8)
     figure.supylabel("task transfer", fontsize=8)
-    save_small(figure, path)
+    save(figure, path)
 
 
 def draw_maps(one: DrawsOf, maps: DrawMaps, path: Path) -> None:
-    """Draw the truth, mean minus truth, and the noise that is left.
+    """Draw the truth, mean minus truth, and the noise that is left, on the same scales always.
 
     Parameters
     ----------
@@ -126,35 +144,34 @@ def draw_maps(one: DrawsOf, maps: DrawMaps, path: Path) -> None:
         The denoiser's.
     path
         PNG.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
     """
-    figure, panels = _figure(9.6, 2.9, 1, 3)
     window = WINDOWS["abdomen"]
     rows, columns = (slice(*_extent(one.truth, axis)) for axis in (1, 0))
-    shown: tuple[tuple[str, NDArray[np.float32], str, float, float], ...] = (
-        ("truth", one.truth, "gray", window.low, window.high),
-        (f"mean of {maps.draws} minus truth", maps.bias, "RdBu_r", -30, 30),
-        ("standard deviation", maps.spread, "magma", 0, 20),
+    height, width = one.truth[rows, columns].shape
+    figure = new_figure(12.0, 3.2 * height / width + 0.6, "compressed")
+    shown = (
+        ("truth", one.truth, "gray", (window.low, window.high), "both"),
+        (f"mean of {maps.draws} minus truth", maps.bias, "RdBu_r", BIAS_HU, "both"),
+        ("standard deviation", maps.spread, "magma", SPREAD_HU, "max"),
     )
-    for axes, (title, image, colours, low, high) in zip(panels, shown, strict=True):
-        cut = image[rows, columns]
-        drawn = axes.imshow(cut, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+    for axes, (title, image, colours, (low, high), beyond) in zip(
+        figure.subplots(1, len(shown)), shown, strict=True
+    ):
+        drawn = axes.imshow(image[rows, columns], cmap=colours, vmin=low, vmax=high)
         axes.set_title(title, fontsize=9)
         axes.set(xticks=[], yticks=[])
-        figure.colorbar(drawn, ax=axes, shrink=0.8, label="HU").ax.tick_params(labelsize=7)
+        bar = figure.colorbar(drawn, ax=axes, shrink=0.8, extend=beyond, label="HU")
+        bar.ax.tick_params(labelsize=7)
     figure.suptitle(f"{one.name}, input noise {one.noise_hu:.0f} HU", fontsize=9)
-    save_small(figure, path)
+    save(figure, path)
 
 
 def _extent(image: Any, axis: int) -> tuple[int, int]:
     """Give first and last row or column that is no air."""
     there = np.flatnonzero((image > -500).any(axis=axis))
     return (int(there[0]), int(there[-1]) + 1) if there.size else (0, image.shape[1 - axis])
-
-
-def _figure(width: float, height: float, rows: int, columns: int) -> tuple[Figure, list[Axes]]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(rows, columns, squeeze=False).ravel())

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 
 from ldct_clipdn.bench.cases import Case
 from ldct_clipdn.bench.fair import FairSet
-from ldct_clipdn.bench.matrix_figure import save_small
+from ldct_clipdn.bench.figure import new_figure, save_small
 from ldct_clipdn.bench.matrix_summary import short
 from ldct_clipdn.bench.results import result_file
 from ldct_clipdn.ct.hu import HURange, Window
@@ -59,10 +60,19 @@ PER_SERIES: Final = 2
 """Of these, so many of one series: else the worst series would show nothing but itself."""
 
 KINDS: Final = {
-    "tissue": "elsewhere in the body",
-    "starved": "few quanta: added noise over 1.5 times the slice's median",
-    "dense": "metal, teeth, densest bone: over 2000 HU",
+    "tissue": "Body with enough quanta, without metal",
+    "starved": "Few quanta: added noise over 1.5 times the slice's median",
+    "dense": "Metal, teeth, densest bone: over 2000 HU",
 }
+
+TILE_INCHES: Final = 1.3
+
+FEWEST_COLUMNS: Final = 3
+"""Of fewer tiles the rest is left blank, for the headings' sake."""
+
+LETTERS_PER_INCH: Final = 16
+TILE_LETTERS: Final = 24
+"""In a line of the title, and above a tile."""
 
 
 @dataclass(frozen=True)
@@ -177,19 +187,25 @@ def draw_worst(tiles: list[WorstTile], path: Path, title: str) -> None:
         PNG.
     title
         Above them.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
     rows = [row for kind in KINDS if (row := [one for one in tiles if one.kind == kind])]
-    figure = Figure(
-        figsize=(1.3 * SHOWN + 0.3, 4.5 * len(rows) + 0.4), dpi=90, layout="constrained"
-    )
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=8)
-    for part, row in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
-        part.suptitle(KINDS[row[0].kind], fontsize=8)
-        _draw_row(part.subplots(3, SHOWN, squeeze=False), row)
+    columns = max(FEWEST_COLUMNS, *map(len, rows))
+    width = TILE_INCHES * columns + 0.3
+    text = fill(title, int(LETTERS_PER_INCH * width))
+    heights = [0.15 * text.count("\n") + 0.2, *[3 * TILE_INCHES + 0.7] * len(rows)]
+    figure = new_figure(width, sum(heights))
+    title_part, *parts = figure.subfigures(
+        len(heights), 1, squeeze=False, height_ratios=heights
+    ).ravel()
+    title_part.text(0.01, 0.9, text, fontsize=8, va="top")
+    for part, row in zip(parts, rows, strict=True):
+        part.suptitle(KINDS[row[0].kind], x=0.01, ha="left", fontsize=9, fontweight="bold")
+        _draw_row(part.subplots(3, columns, squeeze=False), row)
     save_small(figure, path, COLOURS)
 
 
@@ -211,7 +227,8 @@ def _draw_tile(axes: Any, tile: WorstTile) -> None:
     window = _window(tile.pictures[2])
     for one, picture in zip(axes, tile.pictures, strict=True):
         _show(one, picture, window)
-    axes[0].set_title(f"{short(tile.series)}\ndose {tile.dose}: x{tile.ratio:.2f}", fontsize=6)
+    series = fill(short(tile.series), TILE_LETTERS)
+    axes[0].set_title(f"{series}\ndose {tile.dose}: x{tile.ratio:.2f}", fontsize=6)
 
 
 def _show(axes: Axes, picture: Volume, window: HURange) -> None:

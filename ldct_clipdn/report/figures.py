@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
 from ldct_clipdn.core.metrics import psnr
+from ldct_clipdn.core.whole_file import whole_file
 from ldct_clipdn.ct.hu import WINDOWS, HURange
 from ldct_clipdn.errors import ConfigError, DataError, WriteError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     HUImage = NDArray[np.floating]
 
-__all__ = ["draw_comparison"]
+__all__ = ["draw_comparison", "new_figure"]
 
 PANEL_INCHES: Final = 3.6
 DOTS_PER_INCH: Final = 150
@@ -68,7 +69,7 @@ def draw_comparison(
     shape = _common_shape([*images.values(), *([] if reference is None else [reference])])
     panels = dict(images) if reference is None else {**images, "reference": reference}
     compared = _compared(list(panels), len(images))
-    figure = _new_figure(len(panels) + (compared is not None), shape)
+    figure = _new_panels(len(panels) + (compared is not None), shape)
     for axes, (name, hu) in zip(figure.axes, panels.items(), strict=False):
         axes.imshow(hu, cmap="gray", vmin=window.low, vmax=window.high)
         score = "" if reference is None or hu is reference else f"\n{_psnr_text(hu, reference)}"
@@ -80,6 +81,38 @@ def draw_comparison(
     figure.suptitle(_title(window, with_psnr=reference is not None))
     _save(figure, path)
     return path
+
+
+def new_figure(
+    width: float, height: float, layout: Literal["constrained", "compressed"] | None = "constrained"
+) -> Figure:
+    """Set up an empty figure, which needs no screen.
+
+    Parameters
+    ----------
+    width, height
+        In inches of 100 pixels.
+    layout
+        How matplotlib places what is drawn; None leaves it where it is put.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    ConfigError
+        When matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError(
+            "figures need matplotlib, which is not installed here",
+            remedy="pip install 'ldct_clipdn[figures]'",
+        ) from error
+    return Figure(figsize=(width, height), dpi=100, layout=layout)
 
 
 def _compared(names: list[str], images: int) -> tuple[str, str] | None:
@@ -100,16 +133,9 @@ def _common_shape(images: list[HUImage]) -> tuple[int, int]:
     return shapes[0][0], shapes[0][1]
 
 
-def _new_figure(panels: int, shape: tuple[int, int]) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(
-            "figures need matplotlib, which is not installed here",
-            remedy="pip install 'ldct_clipdn[figures]'",
-        ) from error
+def _new_panels(panels: int, shape: tuple[int, int]) -> Figure:
     height = PANEL_INCHES * min(max(shape[0] / shape[1], 0.3), 3)
-    figure = Figure(figsize=(PANEL_INCHES * panels, height + 0.8), layout="compressed")
+    figure = new_figure(PANEL_INCHES * panels, height + 0.8, "compressed")
     for axes in figure.subplots(1, panels, squeeze=False)[0]:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
@@ -141,8 +167,8 @@ def _title(window: HURange, *, with_psnr: bool) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    kinds = figure.canvas.get_supported_filetypes()
-    if path.suffix.lstrip(".").lower() not in kinds:
+    kind = path.suffix.lstrip(".").lower()
+    if kind not in figure.canvas.get_supported_filetypes():
         raise ConfigError(
             f"a picture cannot be written as {path.suffix or 'a file without ending'}",
             path=path,
@@ -150,7 +176,8 @@ def _save(figure: Figure, path: Path) -> None:
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DOTS_PER_INCH, bbox_inches="tight")
+        with whole_file(path) as partial:
+            figure.savefig(partial, format=kind, dpi=DOTS_PER_INCH, bbox_inches="tight")
     except OSError as error:
         raise WriteError(
             f"the picture cannot be written: {error.strerror or error}",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Disk
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from skimage.metrics import peak_signal_noise_ratio
@@ -22,20 +23,6 @@ def slices() -> dict[str, np.ndarray]:
     clean = np.tile(np.linspace(-1000, 1500, 40), (30, 1))
     before = clean + rng.normal(0, 40, clean.shape)
     return {"before": before, "after": (before + clean) / 2, "clean": clean}
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Collect the figures as they are saved."""
-    figures: list[Figure] = []
-    save = Figure.savefig
-
-    def collect(self: Figure, *args: object, **options: object) -> None:
-        figures.append(self)
-        save(self, *args, **options)
-
-    monkeypatch.setattr(Figure, "savefig", collect)
-    return figures
 
 
 def test_before_after_reference_and_difference(
@@ -113,6 +100,16 @@ def test_where_it_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError, match="picture cannot be written"):
         draw_comparison(tmp_path / "file" / "a.png", images)
+
+
+def test_a_full_disk_leaves_the_picture_that_was_there(tmp_path: Path, full_disk: Disk) -> None:
+    images = {"one": np.random.default_rng(0).normal(0, 100, (64, 64))}
+    path = draw_comparison(tmp_path / "a.png", images)
+    before = path.read_bytes()
+    with full_disk(1000), pytest.raises(WriteError, match="File too large"):
+        draw_comparison(path, images)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_without_matplotlib_it_says_what_to_install(

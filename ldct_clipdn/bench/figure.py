@@ -1,0 +1,74 @@
+"""How every figure of a benchmark is set up and saved."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ldct_clipdn.bench.results import result_file
+from ldct_clipdn.report.figures import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+__all__ = ["new_figure", "save", "save_small"]
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Save a picture as it was drawn; grey where nothing in it has a colour.
+
+    Parameters
+    ----------
+    figure
+        What was drawn.
+    path
+        PNG; its folder is made.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
+    drawn = _drawn(figure)
+    red, green, blue = drawn.split()
+    is_grey = red.tobytes() == green.tobytes() == blue.tobytes()
+    _write(red if is_grey else drawn, path)
+
+
+def save_small(figure: Figure, path: Path, colours: int) -> None:
+    """Save a picture of greys in few of them: noise, and soft edges of letters, make large files.
+
+    Not for maps in colour: fewer colours change those of map and colour bar alike.
+
+    Parameters
+    ----------
+    figure
+        What was drawn.
+    path
+        PNG; its folder is made.
+    colours
+        How many.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
+    from PIL.Image import Dither
+
+    _write(_drawn(figure).quantize(colours, dither=Dither.NONE), path)
+
+
+def _drawn(figure: Figure) -> Image:
+    from PIL import Image
+
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png")
+    return Image.open(drawn).convert("RGB")
+
+
+def _write(picture: Image, path: Path) -> None:
+    with result_file(path) as partial:
+        picture.save(partial, format="PNG", optimize=True)
