@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import logging
+from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,9 +15,16 @@ from monai.transforms import MapTransform, Randomizable, Transform
 from torch import Tensor
 
 from ldct_clipdn.core.camera import add_camera_noise, read_curves
-from ldct_clipdn.data.natural import PicturePair, find_images, find_picture_pairs, picture_size
+from ldct_clipdn.core.words import counted
+from ldct_clipdn.data.natural import (
+    PicturePair,
+    find_images,
+    find_picture_pairs,
+    picture_size,
+    read_rgb,
+)
 from ldct_clipdn.data.noise import AddWhiteNoise, noise_named
-from ldct_clipdn.errors import ConfigError, DataError
+from ldct_clipdn.errors import ConfigError, DataError, DecodeError
 
 __all__ = [
     "CameraNoise",
@@ -28,6 +38,8 @@ __all__ = [
 CHANNELS: Final = 3
 
 Item = dict[Hashable, Any]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ def picture_sets(
     *,
     pairs: bool = False,
 ) -> PictureSets:
-    """Find the pictures of a training.
+    """Find the pictures of a training, and read each once: a run must not end at one later.
 
     Parameters
     ----------
@@ -74,12 +86,17 @@ def picture_sets(
     ConfigError
         When no folder is given.
     DataError
-        When a folder holds nothing usable, or a pair of two sizes.
+        When a folder holds nothing usable, a pair of two sizes, or a picture that cannot be read.
     """
     if dataset_dir is None or not str(dataset_dir):
         raise ConfigError("no data to train on is given", remedy="Give --dataset_dir DIR")
+    training = _items(Path(dataset_dir), pairs=pairs)
     validation = [] if validation_dir is None else _items(Path(validation_dir), pairs=pairs)
-    return PictureSets(_items(Path(dataset_dir), pairs=pairs), validation[:validation_pictures])
+    sets = PictureSets(training, validation[:validation_pictures])
+    _require_readable(
+        [Path(file) for one in sets.training + sets.validation for file in one.values()]
+    )
+    return sets
 
 
 class JoinPaird(MapTransform):
@@ -143,7 +160,7 @@ class SplitPaird(MapTransform):
 class CameraNoise(Randomizable, Transform):
     """Photograph the picture anew with a camera and noise of its own at every call.
 
-    The published pairs were made once, offline (PROTOCOL.md 1.4); here each crop is drawn afresh.
+    The published pairs were made once, offline; here each crop is drawn afresh.
 
     Parameters
     ----------
@@ -196,6 +213,8 @@ def picture_noise_named(
         When there is no such noise.
     """
     if kind == "camera":
+        if curves_dir is None:
+            _warn_of_linear_response()
         return CameraNoise(curves_dir)
     noise = noise_named(kind, sigma)
     if not isinstance(noise, AddWhiteNoise):
@@ -205,10 +224,49 @@ def picture_noise_named(
     return noise
 
 
+@cache
+def _warn_of_linear_response() -> None:
+    """Say it once, though training and validation each have a noise of their own."""
+    log.warning(
+        "The camera noise has a linear response: this is not the published training "
+        "(camera_curves names the folder of CBDNet's curves)"
+    )
+
+
 def _items(folder: Path, *, pairs: bool) -> list[dict[str, Any]]:
     if pairs:
         return [_pair_item(one, folder) for one in find_picture_pairs(folder).pairs]
     return [{"image": str(path)} for path in find_images(folder).paths]
+
+
+def _require_readable(paths: Sequence[Path]) -> None:
+    """Read all pictures; name in the log each that cannot be, and end with the first."""
+    from tqdm import tqdm
+
+    with ThreadPoolExecutor() as readers:
+        checks = tqdm(
+            readers.map(_problem, paths),
+            total=len(paths), desc="checking", unit=" pictures", delay=1, disable=None,
+        )  # fmt: skip
+        problems = [one for one in checks if one is not None]
+    if len(problems) > 1:
+        for one in problems:
+            log.error("%s", one)
+        raise DataError(
+            f"{len(problems)} of {counted(len(paths), 'picture')} cannot be read",
+            path=problems[0].path,
+            remedy="All are named above: check, replace or remove them",
+        )
+    if problems:
+        raise problems[0]
+
+
+def _problem(path: Path) -> DecodeError | None:
+    try:
+        read_rgb(path)
+    except DecodeError as error:
+        return error
+    return None
 
 
 def _pair_item(pair: PicturePair, folder: Path) -> dict[str, Any]:

@@ -19,12 +19,13 @@ from torch.optim.swa_utils import AveragedModel
 
 import ldct_clipdn
 from ldct_clipdn.core.denoiser import CLIPDenoiser
-from ldct_clipdn.core.weight_files import UNPICKLE_ERRORS
+from ldct_clipdn.core.weight_checks import broken_values
+from ldct_clipdn.core.weight_files import UNPICKLE_ERRORS, check_archive
 from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.data.positions import PositionSampler
 from ldct_clipdn.errors import ConfigError, WeightsError
 
-__all__ = ["RunState", "denoiser_in"]
+__all__ = ["RunState", "came_to_nothing", "denoiser_in"]
 
 FORMAT = 1
 
@@ -111,7 +112,7 @@ class RunState:
             raise ConfigError(
                 f"a resumed run must keep its settings: {'; '.join(differing)}",
                 path=self.last_path,
-                remedy="Give the settings of the first start, or start a new run",
+                remedy="Give the settings and the data of the first start, or start a new run",
             )
         self.scheduler.load_state_dict(saved["scheduler"])
         self._check_rate()
@@ -131,6 +132,24 @@ class RunState:
         self.sampler.start_iteration = saved["step"]
         return int(saved["step"])
 
+    def require_finite(self, iteration: int) -> None:
+        """Stop a training whose weights are no numbers any more; what was saved before stays.
+
+        Parameters
+        ----------
+        iteration
+            Iterations done.
+
+        Raises
+        ------
+        ConfigError
+            When a weight or statistic is not finite.
+        """
+        for network in (denoiser_in(self.network), self.average):
+            state = {} if network is None else network.state_dict()
+            if broken := broken_values(state, state):
+                raise came_to_nothing(broken[0], iteration, self.run_dir)
+
     def save_last(self, iteration: int) -> None:
         """Write `last.pt`, whole or not at all.
 
@@ -138,6 +157,13 @@ class RunState:
         ----------
         iteration
             Iterations done.
+
+        Raises
+        ------
+        ConfigError
+            When the weights are not finite.
+        WeightsError
+            When it cannot be written.
         """
         self._write(self.last_path, iteration)
 
@@ -158,6 +184,7 @@ class RunState:
         self._write(self.best_path, iteration)
 
     def _write(self, path: Path, iteration: int) -> None:
+        self.require_finite(iteration)
         network = denoiser_in(self.network)
         kept = network if self.average is None else self.average.module
         content = {
@@ -201,6 +228,7 @@ class RunState:
             )
 
     def _read_last(self) -> dict[str, Any]:
+        check_archive(self.last_path)
         try:
             saved = torch.load(self.last_path, map_location="cpu", weights_only=True)
         except UNPICKLE_ERRORS as error:
@@ -216,6 +244,31 @@ class RunState:
                 remedy="Give the run_dir of an interrupted run",
             )
         return dict(saved)
+
+
+def came_to_nothing(what: str, iteration: int, run_dir: str) -> ConfigError:
+    """Say that a training has nothing left to go on with, and what to do.
+
+    Parameters
+    ----------
+    what
+        What is no number any more.
+    iteration
+        Iterations done.
+    run_dir
+        The run's folder.
+
+    Returns
+    -------
+    ConfigError
+        To be raised.
+    """
+    return ConfigError(
+        f"training came to nothing: {what} after iteration {iteration}",
+        path=run_dir,
+        remedy="last.pt and best.pt there are from before; start a new run with a lower "
+        "--learning_rate or --max_norm, from its last.pt if you like (--continue_from)",
+    )
 
 
 def denoiser_in(network: nn.Module) -> CLIPDenoiser:

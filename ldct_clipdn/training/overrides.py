@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 import pydoc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from monai.bundle import ComponentLocator, ConfigComponent
+from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser
 
-from ldct_clipdn.errors import BackendError, ConfigError
-from ldct_clipdn.inference.engine import pick_device
+from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.training.run_folder import calling_workflow
+from ldct_clipdn.training.setting_values import check_is_no_none, used_value
 
 __all__ = ["check_overrides"]
 
@@ -32,17 +31,19 @@ SET_BY_MONAI: Final = {
 def check_overrides() -> None:
     """Refuse a setting that no config of the bundle has: MONAI would take it and ignore it.
 
-    Below a `_target_` its own parameters are what can be set.
+    Below a `_target_` its own parameters are what can be set. Names that fire has read as numbers
+    become text again, before anything uses them.
 
     Raises
     ------
     ConfigError
         When there is a stranger; it is named, with what was probably meant. When a setting has a
-        value that cannot be used.
+        value that cannot be used. When a config runs alone that is made to be laid over another.
     """
     workflow = calling_workflow()
     if workflow is None:
         raise ConfigError("the settings can only be checked while a MONAI bundle runs")
+    _check_is_whole(workflow.parser)
     known = set(SET_BY_MONAI)
     for config in sorted(workflow.config_root_path.glob("*.json")):
         known |= set(_ids(json.loads(config.read_text(encoding="utf-8"))))
@@ -63,10 +64,35 @@ def check_overrides() -> None:
             f"no such setting: --{', --'.join(strangers)}",
             remedy=f"{meant}docs/README.md of the bundle lists all settings",
         )
-    for name, (fits, allowed) in RULES.items():
-        value = given.get(name)
-        if name in given and not (isinstance(value, str) and value.startswith(("$", "@", "%"))):
-            _check_value(name, value, fits(value), allowed)
+    for name in sorted(known):
+        check_is_no_none(name)
+    for name, value in given.items():
+        if (used := used_value(name, value)) is not value:
+            _set(workflow.parser, name, used)
+
+
+def _check_is_whole(parser: ConfigParser) -> None:
+    """Refuse a config that refers to what is not there, as an overlay alone does."""
+    resolver = parser.ref_resolver
+    texts: list[Any] = [one.get_config() for one in resolver.items.values()]  # type: ignore[no-untyped-call]
+    references = {
+        name.partition(resolver.sep)[0]
+        for text in texts
+        if isinstance(text, str)
+        for name in resolver.match_refs_pattern(text)
+    }
+    if missing := sorted(references - set(parser.get())):
+        raise ConfigError(
+            f"the config refers to {', '.join(missing)}, which it does not have",
+            remedy="Name the config first that it is laid over: --config_file "
+            "\"['train.json','evaluate.json']\", each with its path",
+        )
+
+
+def _set(parser: ConfigParser, name: str, value: object) -> None:
+    """Change a setting while a run begins: `parser[name] = value` would forget all it has made."""
+    parser.get()[name] = value
+    parser.ref_resolver.get_item(name).update_config(value)  # type: ignore[union-attr]
 
 
 def _ids(config: Mapping[str, Any], above: str = "") -> Iterator[str]:
@@ -112,60 +138,3 @@ def _parameters(path: str, target: Mapping[str, Any], locator: ComponentLocator)
         return None
     takes_anything = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
     return None if takes_anything else set(parameters)
-
-
-def _check_value(name: str, value: object, fits: bool, allowed: str) -> None:
-    if not fits:
-        raise ConfigError(f"--{name} cannot be {value!r}", remedy=f"Give {allowed}")
-
-
-def _is_whole(low: int) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= low
-
-
-def _is_number(low: float, high: float) -> Callable[[object], bool]:
-    return lambda value: (
-        isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-    )
-
-
-def _is_pair_below_1(value: object) -> bool:
-    fits = _is_number(0, _BELOW_1)
-    return isinstance(value, list | tuple) and len(value) == 2 and all(map(fits, value))
-
-
-def _is_device(name: str) -> bool:
-    if name == "auto":  # the bundle's own default decides; torch knows no such device
-        return False
-    try:
-        pick_device(name)
-    except BackendError:
-        return False
-    return True
-
-
-_COUNT: Final = (_is_whole(1), "a whole number from 1")
-_ABOVE_0: Final = math.ulp(0)
-_BELOW_1: Final = math.nextafter(1, 0)
-
-RULES: Final[dict[str, tuple[Callable[[object], bool], str]]] = {
-    "max_iterations": _COUNT,
-    "validation_interval": _COUNT,
-    "batch_size": _COUNT,
-    "crop_size": _COUNT,
-    "fall": _COUNT,
-    "margin": (_is_whole(0), "a whole number from 0"),
-    "num_workers": (_is_whole(0), "a whole number from 0"),
-    "seed": (_is_whole(0), "a whole number from 0"),
-    "learning_rate": (_is_number(0, 1), "a number; the paper's is 3e-4"),
-    "sigma": (_is_number(0, 255), "a number of 0 to 255; the paper's is 5"),
-    "gamma": (_is_number(0, 1), "a number; the paper's is 0.025"),
-    "betas": (_is_pair_below_1, "two numbers of 0 to below 1"),
-    "max_norm": (_is_number(_ABOVE_0, math.inf), "a number above 0; the paper's is 0.01"),
-    "average_decay": (_is_number(0, _BELOW_1), "a number of 0 (the newest) to below 1"),
-    "hold_share": (_is_number(0, _BELOW_1), "a number of 0 to below 1"),
-    "mixup": (_is_number(0, 1), "a number of 0 (never) to 1 (every batch)"),
-    "resume": (lambda value: isinstance(value, bool), "True or False"),
-    "device": (lambda value: _is_device(str(value)), "cpu, cuda or cuda:N, one that is here"),
-}
-"""What the command line may give for the settings that nothing else checks by name."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from types import TracebackType
 
+from ldct_clipdn.data.digest import files_digest
 from ldct_clipdn.errors import LdctError
 from ldct_clipdn.training.evaluation import network_for, require_validation
 from ldct_clipdn.training.overrides import check_overrides
@@ -15,6 +16,7 @@ __all__ = [
     "check_overrides",
     "claim_run_dir",
     "default_run_dir",
+    "files_digest",
     "find_bundle_root",
     "network_for",
     "report_errors_plainly",

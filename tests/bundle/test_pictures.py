@@ -24,6 +24,7 @@ from ldct_clipdn.data.picture_training import (
     CameraNoise,
     JoinPaird,
     SplitPaird,
+    _warn_of_linear_response,
     picture_noise_named,
     picture_sets,
 )
@@ -181,6 +182,67 @@ def test_inference_goes_on_without_what_cannot_be_read(tmp_path):
         infer(source, tmp_path)
     assert "1 of 2 images could not be read" in our_error(caught.value).reason
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["p1.png"]
+
+
+def cut_short(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("part", ["train", "validate"])
+def test_a_damaged_picture_is_named_before_the_first_iteration(part, pictures, tmp_path):
+    damaged = save_pictures(tmp_path / "damaged", 3, 40, 48)
+    cut_short(damaged / "p1.png")
+    folders = {"train": (damaged, pictures), "validate": (pictures, damaged)}[part]
+    with pytest.raises(RuntimeError) as caught:
+        train(
+            tmp_path / "run", dataset_dir=str(folders[0]), validation_dir=str(folders[1]),
+            **{"network_def#encoder": "tiny"},
+        )  # fmt: skip
+    assert our_error(caught.value).path == damaged / "p1.png"
+    assert not (tmp_path / "run" / "train.csv").exists()
+
+
+def test_all_damaged_pictures_are_named(tmp_path, caplog):
+    folder = save_pictures(tmp_path / "damaged", 3)
+    for name in ("p0.png", "p2.png"):
+        cut_short(folder / name)
+    with pytest.raises(DataError, match="2 of 3 pictures cannot be read"):
+        picture_sets(folder)
+    assert [Path(one.getMessage().partition(":")[0]).name for one in caplog.records] == [
+        "p0.png",
+        "p2.png",
+    ]
+
+
+def test_a_linear_response_is_said_once(pictures, tmp_path, caplog):
+    _warn_of_linear_response.cache_clear()
+    picture_noise_named("gaussian", 15)
+    assert "linear response" not in caplog.text
+    for _ in ("training", "validation"):
+        picture_noise_named("camera", 15)
+    assert caplog.text.count("linear response: this is not the published training") == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("pairs", "maybe"), ("validation_pictures", -23), ("validation_pictures", "many"),
+     ("validation_sigma", "strong")],
+)  # fmt: skip
+def test_an_impossible_setting_is_an_error(setting, value, pictures, tmp_path):
+    with pytest.raises(RuntimeError) as caught:
+        train(tmp_path / "run", dataset_dir=str(pictures), **{setting: value})
+    assert str(our_error(caught.value)).startswith(f"--{setting} cannot be {value!r}. Give")
+
+
+def test_words_that_stand_for_null(pictures, tmp_path):
+    last = train(
+        tmp_path / "run", dataset_dir=str(pictures), validation_dir=str(pictures),
+        validation_pictures="all", camera_curves="none", max_iterations=1,
+        validation_interval=1, **{"network_def#encoder": "tiny"},
+    )  # fmt: skip
+    (row,) = csv.DictReader((last.parent / "validation.csv").read_text().splitlines())
+    assert row["pictures"] == "3"
 
 
 def test_camera_noise_follows_its_seed():

@@ -12,7 +12,8 @@ from typing import Any
 import monai.bundle
 import pytest
 import torch
-from bundle_runs import BOTH, CONFIGS, SMALL, command, our_error, run_bundle, start_process
+from bundle_runs import BOTH, CONFIGS, SMALL, command, our_error, rows, run_bundle, start_process
+from ct_layouts import make_mayo
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 Train = Callable[..., Path]
@@ -65,6 +66,11 @@ def test_a_misspelt_setting_is_an_error(
         ({"max_norm": 0}, "--max_norm cannot be 0"),
         ({"betas": 0.9}, "--betas cannot be 0.9"),
         ({"resume": "yes"}, "--resume cannot be 'yes'"),
+        ({"strict": "no"}, "--strict cannot be 'no'. Give True or False"),
+        ({"validation_slices": -1}, "--validation_slices cannot be -1"),
+        ({"validation_slices": "many"}, "Give a whole number from 0, or all"),
+        ({"run_dir": True}, "--run_dir cannot be True. Give a name or path"),
+        ({"cache_dir": 1e3}, "--cache_dir cannot be 1000.0. Give a name or path"),
         ({"noise": "pink"}, "training noise is named 'pink'"),
         ({"learning_rate": 1e-9}, "learning rate 1e-09"),
         ({"encoder_norm": "cold"}, "encoder_norm cannot be 'cold'"),
@@ -87,6 +93,46 @@ def test_an_impossible_setting_is_an_error(
     line = str(our_error(caught.value))
     assert says in line
     assert "\n" not in line
+
+
+@pytest.mark.filterwarnings("ignore:Can't merge")
+def test_an_overlay_alone_is_an_error(dataset: Path) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle("evaluate.json", "evaluate", dataset_dir=str(dataset))
+    line = str(our_error(caught.value))
+    assert line.startswith("the config refers to bundle_root, seed, sets, which it")
+    assert "['train.json','evaluate.json']" in line
+
+
+def test_a_none_that_monai_would_drop_is_an_error(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["monai.bundle", "run", "--validation_slices", "None"])
+    with pytest.raises(RuntimeError) as caught:
+        train(validation_slices=None)
+    assert "Give --validation_slices all" in str(our_error(caught.value))
+
+
+def test_all_and_none_stand_for_null(train: Train) -> None:
+    run_dir = train(validation_slices="all", validation_dir="None")
+    assert {row["slices"] for row in rows(run_dir / "validation.csv")} == {"3"}
+
+
+def test_names_may_look_like_numbers(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fire makes a number of 2026_11_29, and what was typed cannot be told from it any more."""
+    for number, patient in enumerate(("506", "67")):
+        make_mayo(tmp_path / "2016" / patient, patient, "full", size=48, seed=number)
+    monkeypatch.chdir(tmp_path)
+    numbers = {"dataset_dir": 2016, "test_patients": 506, "run_dir": 2026_11_29}
+    monkeypatch.setattr("sys.argv", ["monai.bundle", "run", "--run_dir=2026_11_29"])
+    run_bundle("train.json", "run", **{**SMALL, "cache_dir": str(cache_dir), **numbers})
+    run = tmp_path / "2026_11_29"
+    assert {row["patient"] for row in rows(run / "validation.csv")} == {"506"}
+    settings = {"dataset_dir": 2016, "weights": str(run / "last.pt"), "output_dir": 7}
+    run_bundle("inference.json", "run", **settings, device="cpu")
+    assert len(list((tmp_path / "7").rglob("*.nii.gz"))) == 6
 
 
 def test_strict_stops_at_what_is_passed_over_otherwise(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from bundle_runs import (
     run_bundle,
     start_process,
 )
+from ct_layouts import make_mayo
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ldct_clipdn.core.denoiser import build_denoiser
@@ -170,6 +172,27 @@ def test_a_run_of_other_settings_does_not_go_on(train: Train) -> None:
     assert isinstance(error, ConfigError)
     assert "sigma was 5, now 6" in error.reason
     assert "iterations was 4, now 8" in error.reason
+
+
+def test_a_run_goes_on_with_its_own_slices_alone(
+    dataset: Path, train: Train, tmp_path: Path
+) -> None:
+    """Wherever they lie, and of older code that did not keep which they were."""
+    run_dir = train()
+    moved = tmp_path / "moved"
+    shutil.copytree(dataset, moved)
+    train(resume=True, dataset_dir=str(moved))
+    shutil.rmtree(moved / "full_1mm" / "L067")
+    make_mayo(moved / "full_1mm" / "L067", "L067", "full", size=48, seed=77)
+    with pytest.raises(RuntimeError) as caught:
+        train(resume=True, dataset_dir=str(moved))
+    assert our_error(caught.value).reason.startswith(
+        "a resumed run must keep its settings: training_files was "
+    )
+    saved = torch.load(run_dir / "last.pt", weights_only=True)
+    del saved["settings"]["training_files"]
+    torch.save(saved, run_dir / "last.pt")
+    train(resume=True, dataset_dir=str(moved))
 
 
 def test_a_new_run_never_overwrites(train: Train, tmp_path: Path) -> None:
