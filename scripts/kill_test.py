@@ -23,7 +23,7 @@ from time import monotonic, sleep
 import numpy as np
 
 from ldct_clipdn.batch.hold import LOCK_FILE
-from ldct_clipdn.batch.plan import RUN_FILE
+from ldct_clipdn.batch.resume import RUN_FILE
 from ldct_clipdn.batch.run import RunOptions, denoise_study
 from ldct_clipdn.io.dicom_new import write_new
 

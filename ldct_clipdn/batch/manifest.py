@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 import ldct_clipdn
-from ldct_clipdn.core.exit_codes import ExitCode
+from ldct_clipdn.batch.exit_codes import ExitCode
 from ldct_clipdn.core.whole_file import whole_file
 from ldct_clipdn.errors import WriteError
-from ldct_clipdn.io.scan import Unused
+from ldct_clipdn.io.scan import Scan, Unused
 
 __all__ = [
     "MANIFEST_FILE",
     "InputRecord",
     "Manifest",
     "SeriesRecord",
+    "all_inputs",
     "exit_code",
+    "file_records",
     "read_json",
     "relative_name",
     "tool_versions",
@@ -263,6 +265,62 @@ def relative_name(path: Path, source: Path) -> str:
         Relative to the input folder, or to that of the input file, with `/`.
     """
     return path.relative_to(source if source.is_dir() else source.parent).as_posix()
+
+
+def file_records(
+    scan: Scan, failures: Mapping[Path, str], source: Path, done: Literal["denoised", "simulated"]
+) -> tuple[InputRecord, ...]:
+    """Record what became of the files of a series.
+
+    Parameters
+    ----------
+    scan
+        The series, as it was planned.
+    failures
+        Why not, of the files that could not be used.
+    source
+        The input.
+    done
+        What became of the others.
+
+    Returns
+    -------
+    tuple of InputRecord
+        One for each file: frames share one.
+    """
+    return tuple(
+        InputRecord(
+            relative_name(path, source),
+            "failed" if path in failures else done,
+            failures.get(path, ""),
+        )
+        for path in dict.fromkeys(one.path for one in scan.instances)
+    )
+
+
+def all_inputs(
+    used: Iterable[InputRecord], unused: Iterable[Unused], source: Path
+) -> tuple[InputRecord, ...]:
+    """Put the records of all files together.
+
+    Parameters
+    ----------
+    used
+        Those of files that belong to a series or volume of the run.
+    unused
+        All other files.
+    source
+        The input.
+
+    Returns
+    -------
+    tuple of InputRecord
+        Sorted by path.
+    """
+    others = (
+        InputRecord(relative_name(one.path, source), one.outcome, one.reason) for one in unused
+    )
+    return tuple(sorted([*used, *others], key=lambda one: one.path))
 
 
 def unused_series(unused: Iterable[Unused], known: Iterable[str]) -> list[SeriesRecord]:

@@ -1,22 +1,19 @@
-"""What a run will do, before it does it; and what a run that was cut off leaves for the next."""
+"""What a run will do, before it does it."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime
 from errno import EACCES, ENOTDIR
 from os import W_OK, X_OK, access, strerror
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ldct_clipdn.batch.manifest import relative_name, write_json
+from ldct_clipdn.batch.manifest import relative_name
 from ldct_clipdn.core.words import printable
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.io.attributes import text
-from ldct_clipdn.io.dicom_write import clear_unfinished
 from ldct_clipdn.io.scan import Found, Scan, Unused, study_and_number
 
 if TYPE_CHECKING:
@@ -25,16 +22,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Job",
     "Plan",
-    "begin_run",
     "check_folders",
     "check_source",
     "check_target",
-    "end_run",
     "plan_run",
 ]
-
-RUN_FILE: Final = ".ldct-clipdn-run.json"
-"""Lies in the output folder while a run lasts; one that is found there belongs to a run cut off."""
 
 NUMBER_OFFSET: Final = 10_000
 """Derived series are numbered this far above their source."""
@@ -254,63 +246,6 @@ def _unusable(target: Path, error: OSError) -> ConfigError:
         path=target,
         remedy="Give another folder",
     )
-
-
-def begin_run(target: Path, task: str) -> datetime:
-    """Fix the one time of all clock attributes of a run.
-
-    Parameters
-    ----------
-    target
-        Output folder; made when missing.
-    task
-        What is done to which series, as text.
-
-    Returns
-    -------
-    datetime
-        Now, with the local zone; the earlier time where a run of the same task was cut off.
-
-    Raises
-    ------
-    ConfigError
-        When the folder cannot be made or written.
-    """
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        earlier = _read_run(target / RUN_FILE)
-    except OSError as error:
-        raise _unusable(target, error) from error
-    if earlier.get("task") == task:
-        return datetime.fromisoformat(earlier["time"])
-    clear_unfinished(target)  # its files bear another time
-    time = datetime.now().astimezone().replace(microsecond=0)
-    write_json(target / RUN_FILE, {"task": task, "time": time.isoformat()})
-    return time
-
-
-def end_run(target: Path) -> None:
-    """Forget a run that has come to its end, and what earlier ones left unfinished.
-
-    Parameters
-    ----------
-    target
-        Output folder.
-    """
-    clear_unfinished(target)
-    (target / RUN_FILE).unlink(missing_ok=True)
-
-
-def _read_run(path: Path) -> dict[str, str]:
-    """Read what an earlier run left; nothing where it left nothing that makes sense."""
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        datetime.fromisoformat(content["time"])
-        return {"task": str(content["task"]), "time": str(content["time"])}
-    except (KeyError, TypeError, ValueError):
-        return {}
 
 
 def _free_number(source: int, used: set[int]) -> int:

@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ldct_clipdn.batch.hold import hold_folder
-from ldct_clipdn.batch.kept import earlier_results, with_others
 from ldct_clipdn.batch.manifest import (
-    InputRecord,
     Manifest,
     SeriesRecord,
-    relative_name,
+    all_inputs,
     tool_versions,
     unused_series,
 )
 from ldct_clipdn.batch.options import RunOptions
-from ldct_clipdn.batch.plan import Plan, begin_run, check_folders, end_run, plan_run
+from ldct_clipdn.batch.plan import Plan, check_folders, plan_run
+from ldct_clipdn.batch.resume import begin_run, earlier_results, end_run, with_others
 from ldct_clipdn.batch.select import select_series
 from ldct_clipdn.batch.series import Outcome, Setting, denoise_series
 from ldct_clipdn.batch.volume import denoise_volume
@@ -266,17 +265,13 @@ def _manifest(
     weights = setting.engine.weights
     earlier = earlier_results(setting.target, [one.record for one in outcomes])
     series = [_with_others(one.record, earlier) for one in outcomes]
-    inputs = [record for one in outcomes for record in one.inputs]
-    inputs += [
-        InputRecord(relative_name(one.path, setting.source), one.outcome, one.reason)
-        for one in plan.unused
-    ]
+    used = [record for one in outcomes for record in one.inputs]
     return Manifest(
         versions=tool_versions(),
         weights={"name": weights.name, "sha256": weights.sha256},
         options={**asdict(options), "weights": str(options.weights)},
         series=(*series, *unused_series(plan.unused, {one.source_uid for one in series})),
-        inputs=tuple(sorted(inputs, key=lambda one: one.path)),
+        inputs=all_inputs(used, plan.unused, setting.source),
         earlier=earlier,
     )
 

@@ -13,14 +13,15 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.batch.failure import explain_failure
-from ldct_clipdn.batch.kept import keep_quality, kept_quality, kept_strengths, limited_before
-from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, relative_name
+from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, file_records
+from ldct_clipdn.batch.readable import read_through
+from ldct_clipdn.batch.resume import keep_quality, kept_quality, kept_strengths, limited_before
 from ldct_clipdn.batch.stream import denoised
 from ldct_clipdn.batch.trial import tried_recipe
 from ldct_clipdn.batch.unusual import find_unusual
 from ldct_clipdn.batch.watch import Watched, watch_scan, written_hu
 from ldct_clipdn.ct.flags import Expected
-from ldct_clipdn.errors import ReadError, WriteError
+from ldct_clipdn.errors import ReadError
 from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.dicom_write import derived_series, describe_series
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from ldct_clipdn.batch.plan import Job
     from ldct_clipdn.inference.backends import Backend
-    from ldct_clipdn.io.scan import Instance, Scan
+    from ldct_clipdn.io.scan import Instance, Scan, Slice
 
 __all__ = ["Outcome", "Setting", "denoise_series"]
 
@@ -218,20 +219,14 @@ def _read_through(job: Job, setting: Setting) -> _Readable:
     scan = job.scan
     time = _series_time(scan.instances[0].header, setting)
     series = describe_series(scan, setting.recipe, time=time, number=job.number)
-    instances: list[Instance] = []
     digests: dict[str, str] = {}
-    failures: dict[Path, str] = {}
-    for instance in scan.instances:
-        try:
-            before = read_slice(instance)
-            rehearse(instance, before, series)
-            digests[identity(instance)] = pixel_digest(before.stored)
-        except (ReadError, WriteError, OSError) as error:
-            failures[instance.path] = explain_failure(error, instance.path)[1]
-        else:
-            instances.append(instance)
-    lost = scan.lost + len(failures)
-    return _Readable(replace(scan, instances=tuple(instances), lost=lost), digests, failures)
+
+    def take(instance: Instance, before: Slice) -> None:
+        rehearse(instance, before, series)
+        digests[identity(instance)] = pixel_digest(before.stored)
+
+    readable, failures = read_through(scan, take)
+    return _Readable(readable, digests, failures)
 
 
 def _outcome(
@@ -248,15 +243,7 @@ def _outcome(
         quality=done.quality,
         notes=scan.notes,
     )
-    inputs = (
-        InputRecord(
-            relative_name(one.path, setting.source),
-            "failed" if one.path in failures else "denoised",
-            failures.get(one.path, ""),
-        )
-        for one in {each.path: each for each in scan.instances}.values()  # frames share a file
-    )
-    return Outcome(record, tuple(inputs))
+    return Outcome(record, file_records(scan, failures, setting.source, "denoised"))
 
 
 def _series_time(header: Dataset, setting: Setting) -> datetime:

@@ -17,8 +17,8 @@ import numpy as np
 
 from ldct_clipdn.batch.ahead import ahead
 from ldct_clipdn.batch.failure import explain_failure
-from ldct_clipdn.batch.kept import chosen_strength, limited_before
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, read_json, write_json
+from ldct_clipdn.batch.resume import chosen_strength, limited_before
 from ldct_clipdn.batch.series import Outcome, Setting
 from ldct_clipdn.batch.stream import limited_slices
 from ldct_clipdn.batch.trial import tried_recipe

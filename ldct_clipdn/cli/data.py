@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ldct_clipdn.batch.exit_codes import ExitCode
 from ldct_clipdn.cli.options import add_command, print_json
-from ldct_clipdn.core.exit_codes import ExitCode
 from ldct_clipdn.core.words import counted
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from ldct_clipdn.batch.exit_codes import ExitCode
 from ldct_clipdn.cli.listing import by_reason, print_unused, short_uid
 from ldct_clipdn.cli.options import add_command, low_high, print_json
-from ldct_clipdn.core.exit_codes import ExitCode
 from ldct_clipdn.core.words import counted, printable
 from ldct_clipdn.errors import BackendError, ConfigError, WeightsError, WriteError
 

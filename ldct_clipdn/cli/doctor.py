@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from typing import Any, Final
 
+from ldct_clipdn.batch.exit_codes import ExitCode
 from ldct_clipdn.cli.options import add_command, print_json
-from ldct_clipdn.core.exit_codes import ExitCode
 
 __all__ = ["add_parser", "run"]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 import ldct_clipdn
-from ldct_clipdn.core.exit_codes import ExitCode
+from ldct_clipdn.batch.exit_codes import ExitCode
 from ldct_clipdn.errors import ConfigError, LdctError
 
 __all__ = ["main"]

@@ -20,7 +20,8 @@ from builders import make_enhanced, make_series
 from filelock import FileLock
 
 from ldct_clipdn.batch import hold, series
-from ldct_clipdn.batch.plan import RUN_FILE, check_folders
+from ldct_clipdn.batch.plan import check_folders
+from ldct_clipdn.batch.resume import RUN_FILE
 from ldct_clipdn.batch.run import RunOptions, denoise_study
 from ldct_clipdn.errors import ConfigError, WriteError
 from ldct_clipdn.inference.backends.identity import IdentityBackend

@@ -12,8 +12,7 @@ import pytest
 from builders import make_enhanced, make_series
 from coloured import B30F, coloured_noise
 
-from ldct_clipdn.batch.kept import keep_quality, kept_strengths
-from ldct_clipdn.batch.plan import RUN_FILE
+from ldct_clipdn.batch.resume import RUN_FILE, keep_quality, kept_strengths
 from ldct_clipdn.batch.run import RunOptions, denoise_study, plan_study, try_engine
 from ldct_clipdn.batch.watch import Watched
 from ldct_clipdn.core.denoiser import build_denoiser

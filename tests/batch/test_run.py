@@ -18,7 +18,7 @@ import torch
 from builders import edit, make_series
 
 from ldct_clipdn import __version__
-from ldct_clipdn.batch import plan, series
+from ldct_clipdn.batch import resume, series
 from ldct_clipdn.batch.manifest import Manifest
 from ldct_clipdn.batch.run import RunOptions, denoise_study
 from ldct_clipdn.core.denoiser import build_denoiser
@@ -142,7 +142,7 @@ def test_the_manifest_says_what_was_done(source: Path, weights: Path, tmp_path: 
     manifest = denoise_study(source, tmp_path / "out", RunOptions(str(weights)))
     written = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert written == json.loads(json.dumps(manifest.to_dict()))
-    assert set(written) == {"versions", "weights", "options", "series", "inputs"}
+    assert set(written) == {"versions", "weights", "options", "series", "inputs", "earlier"}
     assert written["versions"]["ldct_clipdn"] == __version__
     assert written["versions"]["torch"] == version("torch")
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -402,7 +402,7 @@ def test_a_resumed_run_equals_an_unbroken_one(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     monkeypatch.setattr(Clock, "hour", 0)
-    monkeypatch.setattr(plan, "datetime", Clock)
+    monkeypatch.setattr(resume, "datetime", Clock)
     denoise_study(source, tmp_path / "whole", IDENTITY)
     monkeypatch.setattr(Clock, "hour", 0)
     with monkeypatch.context() as broken:
@@ -426,7 +426,7 @@ def test_a_finished_run_takes_its_time_with_it(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Clock, "hour", 0)
-    monkeypatch.setattr(plan, "datetime", Clock)
+    monkeypatch.setattr(resume, "datetime", Clock)
     times = set()
     for name in "ab":
         manifest = denoise_study(source / name, tmp_path / "out", IDENTITY)
@@ -441,7 +441,7 @@ def test_a_run_takes_no_time_from_one_of_another_series(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Clock, "hour", 0)
-    monkeypatch.setattr(plan, "datetime", Clock)
+    monkeypatch.setattr(resume, "datetime", Clock)
     with monkeypatch.context() as broken:
         fail(broken, 2, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
@@ -454,7 +454,7 @@ def test_a_run_takes_no_time_from_one_of_another_series(
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"task": 1}', '{"task": "x", "time": "noon"}'])
 def test_a_damaged_run_file_does_no_harm(source: Path, tmp_path: Path, content: str) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / plan.RUN_FILE).write_text(content)
+    (tmp_path / "out" / resume.RUN_FILE).write_text(content)
     assert denoise_study(source, tmp_path / "out", IDENTITY).exit_code == 0
 
 
@@ -463,7 +463,7 @@ def test_times_follow_the_zone_of_the_header(
 ) -> None:
     make_series(tmp_path / "in", slices=1, extra={"TimezoneOffsetFromUTC": "-0330"})
     monkeypatch.setattr(Clock, "hour", 0)
-    monkeypatch.setattr(plan, "datetime", Clock)
+    monkeypatch.setattr(resume, "datetime", Clock)
     manifest = denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY)
     (image,) = by_number(tmp_path / "out" / manifest.series[0].derived_uid).values()
     local = datetime(2026, 5, 6, 1, 30, 15).astimezone()

@@ -1,24 +1,84 @@
-"""What was measured on a series is kept for a later run that finds the series done."""
+"""What a run leaves for the next: its task and time while it lasts, and what it measured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ldct_clipdn.batch.manifest import MANIFEST_FILE, SeriesRecord, read_json, write_json
-from ldct_clipdn.batch.plan import RUN_FILE
+from ldct_clipdn.io.dicom_write import clear_unfinished
 
 __all__ = [
+    "RUN_FILE",
+    "begin_run",
     "chosen_strength",
     "earlier_results",
+    "end_run",
     "keep_quality",
     "kept_quality",
     "kept_strengths",
     "limited_before",
     "with_others",
 ]
+
+
+RUN_FILE: Final = ".ldct-clipdn-run.json"
+"""Lies in the output folder while a run lasts; one that is found there belongs to a run cut off."""
+
+
+def begin_run(target: Path, task: str) -> datetime:
+    """Fix the one time of all clock attributes of a run.
+
+    Parameters
+    ----------
+    target
+        Output folder.
+    task
+        What is done to which series, as text.
+
+    Returns
+    -------
+    datetime
+        Now, with the local zone; the earlier time where a run of the same task was cut off.
+
+    Raises
+    ------
+    WriteError
+        When the folder cannot be written.
+    """
+    earlier = _time_of(target, task)
+    if earlier:
+        return earlier
+    clear_unfinished(target)  # its files bear another time
+    time = datetime.now().astimezone().replace(microsecond=0)
+    write_json(target / RUN_FILE, {"task": task, "time": time.isoformat()})
+    return time
+
+
+def end_run(target: Path) -> None:
+    """Forget a run that has come to its end, and what earlier ones left unfinished.
+
+    Parameters
+    ----------
+    target
+        Output folder.
+    """
+    clear_unfinished(target)
+    (target / RUN_FILE).unlink(missing_ok=True)
+
+
+def _time_of(target: Path, task: str) -> datetime | None:
+    """Read when a run of this task began that was cut off; None where there is none."""
+    run = read_json(target / RUN_FILE)
+    if run.get("task") != task:
+        return None
+    try:
+        return datetime.fromisoformat(run["time"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def keep_quality(target: Path, uid: str, quality: Mapping[str, object]) -> None:
