@@ -253,7 +253,7 @@ def test_what_was_no_number_before_is_no_image(noisy: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    "mm", [(0.0, 1.0), (1.0, -1.0), (np.nan, 1.0), (np.inf, 1.0), (1.0,), (), 0.0, None, "wide"]
+    "mm", [(0.0, 1.0), (1.0, -1.0), (np.nan, 1.0), (np.inf, 1.0), (1.0,), (), 0.0, "wide"]
 )
 def test_pixels_without_a_size_are_refused(mm: object) -> None:
     with pytest.raises(DataError, match="pixels of"):
