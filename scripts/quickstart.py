@@ -18,8 +18,8 @@ import numpy as np
 
 from ldct_clipdn.core.encoder_files import ENCODER_VARIABLE
 from ldct_clipdn.ct.hu import HURange
-from ldct_clipdn.data.mayo import CTSlice, find_slices, split_by_patient
-from ldct_clipdn.data.slices import read_frames
+from ldct_clipdn.data.mayo import split_by_patient
+from ldct_clipdn.data.slices import CTSlice, find_slices, read_frames
 from ldct_clipdn.errors import ConfigError, LdctError
 from ldct_clipdn.io.dicom_new import write_new
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.ct.kernel import Kernel, OwnNoise
 from ldct_clipdn.data.noise_library import NoiseLibrary, Read
+from ldct_clipdn.data.transforms import SeededMapTransform
 
 __all__ = [
     "CTNoise",
@@ -239,7 +240,7 @@ class CTNoise(Randomizable, Transform):
         )
 
 
-class CTNoisyPaird(Randomizable, MapTransform):
+class CTNoisyPaird(SeededMapTransform):
     """Make the pair to learn from: `image` noisy; `label` F - A n.
 
     F, the slice, has noise of its own, e. A network trained from F + n to F learns to hand e back,
@@ -261,29 +262,9 @@ class CTNoisyPaird(Randomizable, MapTransform):
     """
 
     def __init__(self, keys: KeysCollection, margin: int) -> None:
-        super().__init__(keys)
         self.margin = margin
         self.noise = CTNoise()
-
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> CTNoisyPaird:
-        """Seed the noise.
-
-        Parameters
-        ----------
-        seed
-            Start of the generator.
-        state
-            A generator to use as it is.
-
-        Returns
-        -------
-        CTNoisyPaird
-            Itself.
-        """
-        self.noise.set_random_state(seed, state)
-        return self
+        super().__init__(keys, self.noise)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Item:
         """Make the pair.

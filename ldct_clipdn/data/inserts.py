@@ -23,7 +23,7 @@ ELONGATION: Final = 1.8
 EDGE_PX: Final = (0.4, 1.5)
 """Width of the border, as kernels blur it."""
 
-TISSUE_HU: Final = (-250.0, 350.0)
+INSERTABLE_HU: Final = (-250.0, 350.0)
 """Only soft tissue and fat take inserts; bone and air stay as they are."""
 
 
@@ -62,9 +62,9 @@ class FaintInsertsd(Randomizable, MapTransform):
         if self.R.random_sample() >= self.probability:
             return dict(data)
         image: Tensor = data[key].clone()
-        tissue = (image[0] > TISSUE_HU[0]) & (image[0] < TISSUE_HU[1])
+        insertable = (image[0] > INSERTABLE_HU[0]) & (image[0] < INSERTABLE_HU[1])
         for _ in range(self.R.randint(1, MOST_INSERTS + 1)):
-            image[0] += self._ellipse(image.shape[-2:]) * tissue
+            image[0] += self._ellipse(image.shape[-2:]) * insertable
         return {**data, key: image}
 
     def _ellipse(self, shape: torch.Size) -> Tensor:

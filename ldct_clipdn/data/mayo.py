@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["CTSlice", "TrainingSets", "find_slices", "split_by_patient", "training_sets"]
+__all__ = ["LOW_DOSE", "SYNTHETIC", "TrainingSets", "split_by_patient", "training_sets"]
 
 TEST_PATIENT: Final = "L506"
 """The paper's; of a data set without it, other patients are held out."""
@@ -30,6 +30,7 @@ HELD_OUT: Final = 10
 
 SYNTHETIC: Final = "synthetic"
 LOW_DOSE: Final = "low_dose"
+"""What a validation slice's `set` says: noise is added to it, or it has a real noisy half."""
 
 Thing = TypeVar("Thing")
 Item = dict[str, Any]

@@ -12,10 +12,11 @@ from typing import Any, Final
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, Randomizable, Transform
+from monai.transforms import Randomizable, Transform
 from torch import Tensor
 
 from ldct_clipdn.data.ct_noise import CTNoise
+from ldct_clipdn.data.transforms import SeededMapTransform
 from ldct_clipdn.errors import ConfigError
 
 __all__ = ["AddWhiteNoise", "NoisyPaird", "noise_named"]
@@ -90,7 +91,7 @@ def noise_named(kind: str, sigma: float) -> AddWhiteNoise | CTNoise:
     return AddWhiteNoise(sigma)
 
 
-class NoisyPaird(Randomizable, MapTransform):
+class NoisyPaird(SeededMapTransform):
     """Make the pair that the network learns from or is judged by: `image` noisy, `label` clean.
 
     A noisy image that came with the data is taken, else noise is added. A `label` that came with
@@ -109,29 +110,9 @@ class NoisyPaird(Randomizable, MapTransform):
     def __init__(
         self, keys: KeysCollection, noise: AddWhiteNoise | CTNoise, given: str = "low_dose"
     ) -> None:
-        super().__init__(keys)
+        super().__init__(keys, noise)
         self.noise = noise
         self.given = given
-
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> NoisyPaird:
-        """Seed the noise.
-
-        Parameters
-        ----------
-        seed
-            Start of the generator.
-        state
-            A generator to use as it is.
-
-        Returns
-        -------
-        NoisyPaird
-            Itself.
-        """
-        self.noise.set_random_state(seed, state)
-        return self
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Item:
         """Make the pair.

@@ -18,20 +18,18 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
-from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ldct_clipdn.ct.hu import AIR_HU
 from ldct_clipdn.data.cache import Cache
 from ldct_clipdn.data.slices import CTSlice, FoundSlices, dicom_images, find_slices, read_frames
-from ldct_clipdn.errors import DataError, ReadError, WriteError
-from ldct_clipdn.io.attributes import number, numbers
+from ldct_clipdn.errors import DataError, ReadError
 from ldct_clipdn.io.dicom_read import is_dicom, read_slice
-from ldct_clipdn.io.volumes import RAS_FROM_LPS, Volume, is_volume, open_volume, stem_and_suffix
+from ldct_clipdn.io.slice_nifti import affine_from_header, affine_in_volume, write_slice
+from ldct_clipdn.io.volumes import Volume, is_volume, open_volume, stem_and_suffix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pydicom import Dataset
 
     from ldct_clipdn.io.scan import Instance
 
@@ -209,8 +207,8 @@ class SaveImageCTd(MapTransform):
             When it cannot be written.
         """
         path = self.output_dir / f"{data['output']}.nii.gz"
-        affine = _affine(Path(data["source"]), int(data["frame"]))
-        _write_nifti(path, data[self.keys[0]], affine)
+        hu = data[self.keys[0]].detach().cpu().numpy().astype(np.float32)[0]
+        write_slice(path, hu, _affine(Path(data["source"]), int(data["frame"])))
         return {**data, "saved": str(path)}
 
 
@@ -284,49 +282,6 @@ def _item(found: FoundSlices, one: CTSlice, names: Counter[str]) -> dict[str, An
 
 
 def _affine(path: Path, frame: int) -> NDArray[np.float64]:
-    """Map (column, row, 0) of a slice to millimetres, right to left, back to front and up (RAS)."""
     if is_volume(path):
-        return _frame_affine(_last_volume(path), frame)
-    return _header_affine(_last_images(path)[frame].header) if is_dicom(path) else np.eye(4)
-
-
-def _frame_affine(volume: Volume, frame: int) -> NDArray[np.float64]:
-    from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
-
-    turn = ornt_transform(io_orientation(volume.affine), axcodes2ornt(("L", "P", "S")))
-    affine = np.asarray(volume.affine @ inv_ornt_aff(turn, volume.stored_shape))
-    affine[:3, 3] += frame * affine[:3, 2]
-    return affine
-
-
-def _header_affine(header: Dataset) -> NDArray[np.float64]:
-    origin, cosines = (
-        numbers(header, name) for name in ("ImagePositionPatient", "ImageOrientationPatient")
-    )
-    spacing = numbers(header, "PixelSpacing")
-    if len(origin) != 3 or len(cosines) != 6 or len(spacing) != 2:
-        return np.eye(4)
-    along_row, along_column = np.array(cosines[:3]), np.array(cosines[3:])
-    affine = np.eye(4)
-    affine[:3, 0] = along_row * spacing[1]
-    affine[:3, 1] = along_column * spacing[0]
-    affine[:3, 2] = np.cross(along_row, along_column) * (number(header, "SliceThickness") or 1.0)
-    affine[:3, 3] = origin
-    return np.asarray(RAS_FROM_LPS @ affine)
-
-
-def _write_nifti(path: Path, hu: Tensor, affine: NDArray[np.float64]) -> None:
-    import nibabel
-
-    pixels = hu.detach().cpu().numpy().astype(np.float32)[0]
-    image = nibabel.Nifti1Image(pixels.T[..., None], affine)
-    image.header.set_xyzt_units("mm")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nibabel.save(image, path)
-    except OSError as error:
-        raise WriteError(
-            f"cannot be written ({error.strerror or error})",
-            path=path,
-            remedy="Name a folder with room that you may write with --output_dir",
-        ) from error
+        return affine_in_volume(_last_volume(path), frame)
+    return affine_from_header(_last_images(path)[frame].header) if is_dicom(path) else np.eye(4)

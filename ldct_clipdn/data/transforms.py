@@ -7,7 +7,7 @@ there. Noise is made in `data.noise`, files are read and written in `data.slice_
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HUToUnit",
     "HUToUnitd",
+    "SeededMapTransform",
     "TurnOrFlip",
     "TurnOrFlipd",
     "UnitToHU",
@@ -218,6 +219,42 @@ class UnitToHUd(MapTransform):
         return {**data, **{key: self.array(data[key]) for key in self.key_iterator(data)}}
 
 
+class SeededMapTransform(Randomizable, MapTransform):
+    """Hands its random state on to what draws: MONAI would seed the wrapper alone.
+
+    Parameters
+    ----------
+    keys
+        Which entries.
+    drawing
+        The array transform that draws.
+    """
+
+    def __init__(self, keys: KeysCollection, drawing: Randomizable) -> None:
+        super().__init__(keys)
+        self._drawing = drawing
+
+    def set_random_state(
+        self, seed: int | None = None, state: np.random.RandomState | None = None
+    ) -> Self:
+        """Seed what draws.
+
+        Parameters
+        ----------
+        seed
+            Start of the generator.
+        state
+            A generator to use as it is.
+
+        Returns
+        -------
+        SeededMapTransform
+            Itself.
+        """
+        self._drawing.set_random_state(seed, state)
+        return self
+
+
 class TurnOrFlip(Randomizable, Transform):
     """One of the eight flips and right-angle turns, each as likely (PROTOCOL.md 4.3)."""
 
@@ -239,7 +276,7 @@ class TurnOrFlip(Randomizable, Transform):
         return turned.flip(-2) if flip else turned
 
 
-class TurnOrFlipd(Randomizable, MapTransform):
+class TurnOrFlipd(SeededMapTransform):
     """`TurnOrFlip` for dictionaries: one draw per entry, so give it the clean image alone.
 
     Parameters
@@ -249,28 +286,8 @@ class TurnOrFlipd(Randomizable, MapTransform):
     """
 
     def __init__(self, keys: KeysCollection) -> None:
-        super().__init__(keys)
         self.array = TurnOrFlip()
-
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> TurnOrFlipd:
-        """Seed the choice.
-
-        Parameters
-        ----------
-        seed
-            Start of the generator.
-        state
-            A generator to use as it is.
-
-        Returns
-        -------
-        TurnOrFlipd
-            Itself.
-        """
-        self.array.set_random_state(seed, state)
-        return self
+        super().__init__(keys, self.array)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Item:
         """Turn or flip the entry.

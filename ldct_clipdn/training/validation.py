@@ -16,12 +16,11 @@ from torch import Tensor
 from ldct_clipdn.core.metrics import psnr, rmse, ssim
 from ldct_clipdn.core.words import counted
 from ldct_clipdn.ct.hu import HURange
+from ldct_clipdn.data.mayo import LOW_DOSE, SYNTHETIC
 from ldct_clipdn.training.progress import CsvLog, MeasureLog
 
 __all__ = ["SliceScores", "ValidationLog"]
 
-SYNTHETIC: Final = "synthetic"
-LOW_DOSE: Final = "low_dose"
 UNKNOWN: Final = "unknown"
 MEASURES: Final = ("psnr", "ssim", "ssim_published", "rmse_hu")
 COLUMNS: Final = (*MEASURES, *(f"input_{name}" for name in MEASURES))

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldct_clipdn.data.doses import match_doses
-from ldct_clipdn.data.mayo import find_slices, split_by_patient, training_sets
+from ldct_clipdn.data.mayo import split_by_patient, training_sets
 from ldct_clipdn.data.names import dose_word, path_traits
 from ldct_clipdn.data.problems import find_problems
 from ldct_clipdn.data.slice_files import read_hu
-from ldct_clipdn.data.slices import CTSlice, FoundSlices, read_frames
+from ldct_clipdn.data.slices import CTSlice, FoundSlices, find_slices, read_frames
 from ldct_clipdn.errors import ConfigError, DataError
 
 
