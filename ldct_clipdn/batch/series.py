@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from time import perf_counter
@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Final
 from ldct_clipdn.batch.failure import explain_failure
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, file_records
 from ldct_clipdn.batch.readable import read_through
-from ldct_clipdn.batch.resume import keep_quality, kept_quality, kept_strengths, limited_before
+from ldct_clipdn.batch.resume import keep_quality, kept_quality, kept_strengths
 from ldct_clipdn.batch.stream import denoised
 from ldct_clipdn.batch.trial import tried_recipe
 from ldct_clipdn.batch.unusual import find_unusual
-from ldct_clipdn.batch.watch import Watched, watch_scan, written_hu
-from ldct_clipdn.ct.flags import Expected
+from ldct_clipdn.batch.watch import Measured, Pair, Watched, watch_scan, written_hu
 from ldct_clipdn.errors import ReadError
 from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_slice
@@ -75,9 +74,9 @@ class Setting:
     engine: Backend
     recipe: Recipe
     time: datetime
-    target_noise: float | None = None
-    show: Callable[[Watched], None] = field(default=lambda _: None)
-    is_shown: Callable[[str], bool] = field(default=lambda _: True)
+    target_noise: float | None
+    show: Callable[[Watched], None]
+    is_shown: Callable[[str], bool]
 
 
 @dataclass(frozen=True)
@@ -141,11 +140,16 @@ def _denoise(
     if not scan.instances:
         raise ReadError("none of its images can be used")
     recipe = _series_recipe(scan, setting)
+    setting = replace(setting, recipe=recipe)
     uid = series_uid(scan, recipe)
+    unusual = find_unusual(scan, setting.engine.weights.trained_noise_hu)
+    measured = Measured(scan, uid, len(scan.instances) + scan.lost, scan.notes, unusual)
+    watch = watch_scan(scan)
     written = find_written(setting.target / uid, readable.digests)
     if written:
-        return _Done(uid, _look_again(scan, written, replace(setting, recipe=recipe), uid))
-    watch = watch_scan(scan)
+        known = kept_quality(setting.target, uid)
+        pairs = _pairs(scan, written)
+        return _Done(uid, measured.look_again(watch, pairs, known, setting))
     time = _series_time(scan.instances[0].header, setting)
     with (
         derived_series(scan, setting.target, recipe, time=time, number=job.number) as writer,
@@ -156,39 +160,17 @@ def _denoise(
             instance, before = result.instance, result.before
             watch.add(before.hu, written_hu(before, stored, instance.header), limited)
             report(done)
-        quality = watch.finish(_expected(scan, recipe, setting))
+        quality = measured.quality(watch, setting)
         keep_quality(setting.target, uid, quality.to_dict())
-    if watch.example:
-        setting.show(Watched(scan, uid, recipe, quality, watch.example, scan.notes))
+    measured.show(watch, quality, setting)
     return _Done(uid, quality.to_dict())
 
 
-def _look_again(
-    scan: Scan, written: Mapping[str, Instance], setting: Setting, uid: str
-) -> Mapping[str, object]:
-    """Give what was measured on a finished series; measure again what is lost or not yet shown."""
-    kept = kept_quality(setting.target, uid)
-    if kept and setting.is_shown(uid):
-        return kept
-    watch = watch_scan(scan)
+def _pairs(scan: Scan, written: Mapping[str, Instance]) -> Iterator[Pair]:
+    """Read what an earlier run finished, with its source."""
     for instance in scan.instances:
         before, after = read_slice(instance), read_slice(written[identity(instance)])
-        watch.add(before.hu, written_hu(before, after.stored, instance.header))
-    quality = watch.finish(_expected(scan, setting.recipe, setting))
-    quality = replace(quality, limited=limited_before(kept))
-    if watch.example:
-        setting.show(Watched(scan, uid, setting.recipe, quality, watch.example, scan.notes))
-    return kept or quality.to_dict()
-
-
-def _expected(scan: Scan, recipe: Recipe, setting: Setting) -> Expected:
-    return Expected(
-        slices=len(scan.instances) + scan.lost,
-        strength=recipe.strength,
-        target_hu=setting.target_noise,
-        noise_hu=setting.engine.weights.trained_noise_hu,
-        unusual=find_unusual(scan, setting.engine.weights.trained_noise_hu),
-    )
+        yield before.hu, written_hu(before, after.stored, instance.header)
 
 
 def _series_recipe(scan: Scan, setting: Setting) -> Recipe:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from ldct_clipdn.batch.failure import explain_failure
 from ldct_clipdn.batch.hold import hold_folder
 from ldct_clipdn.batch.low_dose import find_doubts, lower_dose
-from ldct_clipdn.batch.manifest import InputRecord, exit_code, relative_name
+from ldct_clipdn.batch.manifest import InputRecord, all_inputs, exit_code, file_records
 from ldct_clipdn.batch.plan import check_folders, plan_run
+from ldct_clipdn.batch.readable import read_through
 from ldct_clipdn.ct.lowdose import check_choices
 from ldct_clipdn.errors import ConfigError, ReadError
-from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.simulated import SimulationRecipe, write_simulated
 from ldct_clipdn.io.volumes import is_volume
@@ -139,27 +139,22 @@ def simulate_study(source: str | Path, target: str | Path, recipe: SimulationRec
     with hold_folder(run.target):
         plan = plan_run(find_series(run.source))
         done = [_simulate(job, run) for job in plan.jobs]
-    inputs = [one for _, each in done for one in each]
-    inputs += [
-        InputRecord(
-            relative_name(one.path, run.source),
-            one.outcome,
-            NO_DICOM if is_volume(one.path) else one.reason,
-        )
-        for one in plan.unused
-    ]
-    by_path = sorted(inputs, key=lambda one: one.path)
-    return Simulation(tuple(series for series, _ in done), tuple(by_path))
+    used = [one for _, each in done for one in each]
+    unused = (replace(one, reason=NO_DICOM) if is_volume(one.path) else one for one in plan.unused)
+    inputs = all_inputs(used, unused, run.source)
+    return Simulation(tuple(series for series, _ in done), inputs)
 
 
-def _simulate(job: Job, run: _Run) -> tuple[SimulatedSeries, list[InputRecord]]:
+def _simulate(job: Job, run: _Run) -> tuple[SimulatedSeries, tuple[InputRecord, ...]]:
     """Simulate one series; what goes wrong with it stops no other."""
     failures: dict[Path, str] = {}
     uid = reason = ""
     doubts: tuple[str, ...] = ()
     noise = None
     try:
-        scan, before, failures = _read_through(job.scan)
+        _refuse_frames(job.scan)
+        before: list[Slice] = []
+        scan, failures = read_through(job.scan, lambda _, pixels: before.append(pixels))
         doubts = find_doubts(job.scan, run.source)
         low = lower_dose(scan, before, run.recipe)
         doubts, noise = doubts + low.doubts, low.noise
@@ -178,7 +173,7 @@ def _simulate(job: Job, run: _Run) -> tuple[SimulatedSeries, list[InputRecord]]:
         failures = {one.path: reason for one in job.scan.instances} | failures
     record = _series_record(job.scan, uid, reason, failures)
     record = replace(record, notes=record.notes + doubts, noise=noise)
-    return record, _input_records(job, run, failures)
+    return record, file_records(job.scan, failures, run.source, "simulated")
 
 
 def _series_record(
@@ -195,17 +190,6 @@ def _series_record(
     )
 
 
-def _input_records(job: Job, run: _Run, failures: Mapping[Path, str]) -> list[InputRecord]:
-    return [
-        InputRecord(
-            relative_name(path, run.source),
-            "failed" if path in failures else "simulated",
-            failures.get(path, ""),
-        )
-        for path in {one.path: one for one in job.scan.instances}  # frames share a file
-    ]
-
-
 def _check(recipe: SimulationRecipe) -> None:
     if not 0 < recipe.dose < 1:
         raise ConfigError(
@@ -213,21 +197,6 @@ def _check(recipe: SimulationRecipe) -> None:
             remedy="Give between 0 and 1, such as 0.25",
         )
     check_choices(recipe.kernel, recipe.photons, recipe.seed)
-
-
-def _read_through(scan: Scan) -> tuple[Scan, list[Slice], dict[Path, str]]:
-    """Read every image; those that cannot be read are lost, and the others are taken."""
-    _refuse_frames(scan)
-    slices: dict[Path, Slice] = {}
-    failures: dict[Path, str] = {}
-    for one in scan.instances:
-        try:
-            slices[one.path] = read_slice(one)
-        except (ReadError, OSError) as error:
-            failures[one.path] = explain_failure(error, one.path)[1]
-    readable = tuple(one for one in scan.instances if one.path in slices)
-    left = replace(scan, instances=readable, lost=scan.lost + len(failures))
-    return left, list(slices.values()), failures
 
 
 def _refuse_frames(scan: Scan) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +18,11 @@ import numpy as np
 from ldct_clipdn.batch.ahead import ahead
 from ldct_clipdn.batch.failure import explain_failure
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, read_json, write_json
-from ldct_clipdn.batch.resume import chosen_strength, limited_before
+from ldct_clipdn.batch.resume import chosen_strength
 from ldct_clipdn.batch.series import Outcome, Setting
 from ldct_clipdn.batch.stream import limited_slices
 from ldct_clipdn.batch.trial import tried_recipe
-from ldct_clipdn.batch.watch import SeriesWatch, Watched
-from ldct_clipdn.ct.flags import Expected
+from ldct_clipdn.batch.watch import Measured, Pair, SeriesWatch
 from ldct_clipdn.ct.hu import AIR_HU
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.uids import file_digest
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ldct_clipdn.batch.volume_plan import VolumeJob
-    from ldct_clipdn.ct.quality_record import QualityRecord
     from ldct_clipdn.inference.backends import Backend
     from ldct_clipdn.io.uids import Recipe
     from ldct_clipdn.io.volumes import Volume
@@ -93,17 +91,23 @@ def _denoise(
     recipe = known or tried_recipe(setting, job.slices, lambda place: _as_air(volume.frame(place)))
     setting = replace(setting, recipe=recipe)
     made_of = {"recipe": recipe.canonical(), "source": source}
+    watch = SeriesWatch(volume.spacing_mm, job.slices)
+    unusual = (job.doubt,) if job.doubt else ()
+    measured = Measured(volume, job.name, job.slices, job.notes, unusual)
     is_ours = final.exists() and kept | made_of == kept
     if is_ours and kept.get("result") == _digest(data_files(final)):
-        return _look_again(job, open_volume(final), setting, kept)
+        before = kept.get("quality")
+        pairs = _pairs(volume, open_volume(final))
+        return measured.look_again(
+            watch, pairs, before if isinstance(before, dict) else None, setting
+        )
     if final.exists() or _is_taken(final):
         raise _refusal(final, kept, made_of)
-    watch = SeriesWatch(volume.spacing_mm, job.slices)
     hidden = setting.target / f".{final.name}.partial"
     try:
         with closing(ahead(_compute(volume, setting.engine, recipe))) as planes:
             write_volume_like(volume, _watched(volume, planes, watch, report), hidden / final.name)
-        quality = watch.finish(_expected(job, setting))
+        quality = measured.quality(watch, setting)
         files = data_files(hidden / final.name)
         final.parent.mkdir(parents=True, exist_ok=True)
         write_json(note, {**made_of, "result": _digest(files), "quality": quality.to_dict()})
@@ -111,7 +115,7 @@ def _denoise(
             file.replace(final.with_name(file.name))
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
-    _show(job, setting, watch, quality)
+    measured.show(watch, quality, setting)
     return quality.to_dict()
 
 
@@ -151,37 +155,10 @@ def _settings(recipe: str) -> dict[str, Any]:
         return {}
 
 
-def _look_again(
-    job: VolumeJob, result: Volume, setting: Setting, kept: Mapping[str, object]
-) -> Mapping[str, object]:
-    """Give what was measured on a finished volume; measure again what is not yet shown."""
-    quality = kept.get("quality")
-    known = quality if isinstance(quality, dict) else None
-    if known and setting.is_shown(job.name):
-        return known
-    watch = SeriesWatch(job.volume.spacing_mm, job.slices)
-    for before, after in zip(job.volume.frames(), result.frames(), strict=True):
-        watch.add(_as_air(before), _as_air(after))
-    record = replace(watch.finish(_expected(job, setting)), limited=limited_before(known))
-    _show(job, setting, watch, record)
-    return known or record.to_dict()
-
-
-def _expected(job: VolumeJob, setting: Setting) -> Expected:
-    return Expected(
-        slices=job.slices,
-        strength=setting.recipe.strength,
-        target_hu=setting.target_noise,
-        noise_hu=setting.engine.weights.trained_noise_hu,
-        unusual=(job.doubt,) if job.doubt else (),
-    )
-
-
-def _show(job: VolumeJob, setting: Setting, watch: SeriesWatch, quality: QualityRecord) -> None:
-    if watch.example:
-        setting.show(
-            Watched(job.volume, job.name, setting.recipe, quality, watch.example, job.notes)
-        )
+def _pairs(source: Volume, result: Volume) -> Iterator[Pair]:
+    """Read what an earlier run finished, with its source."""
+    for before, after in zip(source.frames(), result.frames(), strict=True):
+        yield _as_air(before), _as_air(after)
 
 
 class _Plane(NamedTuple):

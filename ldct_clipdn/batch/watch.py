@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ldct_clipdn.batch.resume import limited_before
 from ldct_clipdn.ct.flags import Expected
 from ldct_clipdn.ct.hu import AIR_HU
 from ldct_clipdn.ct.quality import QualityMeter
@@ -19,12 +21,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
+    from ldct_clipdn.batch.series import Setting
     from ldct_clipdn.ct.quality import QualityRecord
     from ldct_clipdn.io.scan import Instance, Scan, Slice
     from ldct_clipdn.io.uids import Recipe
     from ldct_clipdn.io.volume import Volume
 
-__all__ = ["Example", "SeriesWatch", "Watched", "lowest_hu", "watch_scan", "written_hu"]
+__all__ = [
+    "Example",
+    "Measured",
+    "Pair",
+    "SeriesWatch",
+    "Watched",
+    "lowest_hu",
+    "watch_scan",
+    "written_hu",
+]
+
+
+Pair = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
+"""A slice before and after, [H, W] in HU, padding as air."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +140,105 @@ class SeriesWatch:
             Of the whole series.
         """
         return self._meter.finish(expected)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A result that is measured, and shown where someone wants to see it.
+
+    Parameters
+    ----------
+    source
+        What it is made of.
+    uid
+        SeriesInstanceUID of the result; of a volume, its file's name.
+    slices
+        How many the source has, with those that were lost.
+    notes
+        What a person should know of the source, one line each.
+    unusual
+        What about it lies outside of what the weights were trained for, one line each.
+    """
+
+    source: Scan | Volume
+    uid: str
+    slices: int
+    notes: tuple[str, ...]
+    unusual: tuple[str, ...]
+
+    def quality(self, watch: SeriesWatch, setting: Setting) -> QualityRecord:
+        """Put together what was measured.
+
+        Parameters
+        ----------
+        watch
+            Has seen all slices.
+        setting
+            Of the run, with the strength of this result.
+
+        Returns
+        -------
+        QualityRecord
+            Of the whole result.
+        """
+        expected = Expected(
+            slices=self.slices,
+            strength=setting.recipe.strength,
+            target_hu=setting.target_noise,
+            noise_hu=setting.engine.weights.trained_noise_hu,
+            unusual=self.unusual,
+        )
+        return watch.finish(expected)
+
+    def show(self, watch: SeriesWatch, quality: QualityRecord, setting: Setting) -> None:
+        """Show the result, once it is there.
+
+        Parameters
+        ----------
+        watch
+            Has seen all slices.
+        quality
+            What was measured.
+        setting
+            Of the run, with the strength of this result.
+        """
+        if watch.example:
+            setting.show(
+                Watched(self.source, self.uid, setting.recipe, quality, watch.example, self.notes)
+            )
+
+    def look_again(
+        self,
+        watch: SeriesWatch,
+        pairs: Iterable[Pair],
+        kept: Mapping[str, object] | None,
+        setting: Setting,
+    ) -> Mapping[str, object]:
+        """Measure again what an earlier run finished, where that is lost or not yet shown.
+
+        Parameters
+        ----------
+        watch
+            Has seen nothing.
+        pairs
+            Slices as read and as written, one after the other; as for `SeriesWatch.add`.
+        kept
+            What was measured when it was written, where that is known.
+        setting
+            Of the run, with the strength of this result.
+
+        Returns
+        -------
+        dict
+            What was measured then, else what is measured now.
+        """
+        if kept and setting.is_shown(self.uid):
+            return kept
+        for before, after in pairs:
+            watch.add(before, after)
+        quality = replace(self.quality(watch, setting), limited=limited_before(kept))
+        self.show(watch, quality, setting)
+        return kept or quality.to_dict()
 
 
 def watch_scan(scan: Scan) -> SeriesWatch:
