@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.batch.exit_codes import ExitCode
 from ldct_clipdn.cli.options import add_command, print_json
+from ldct_clipdn.cli.progress import progress_bar
 from ldct_clipdn.core.words import counted
 
 if TYPE_CHECKING:
-    from ldct_clipdn.data.survey import Group, Progress, Survey
+    from ldct_clipdn.data.survey import Group, Survey
 
 __all__ = ["add_parser", "run"]
 
@@ -76,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
     from ldct_clipdn.data.survey import survey_folder
 
     check_source(args.folder)
-    with _progress_bar(shown=not args.quiet and sys.stderr.isatty()) as progress:
+    shown = not args.quiet and sys.stderr.isatty()
+    with progress_bar("reading", "files", shown=shown) as progress:
         survey = survey_folder(args.folder, pixels=not args.headers_only, progress=progress)
     if args.json:
         print_json(survey.to_dict())
@@ -86,19 +86,6 @@ def run(args: argparse.Namespace) -> int:
         return ExitCode.NOTHING
     unfit = any(one.fatal or args.strict for one in survey.problems)
     return ExitCode.FAILED if unfit or not survey.count("normal") else 0
-
-
-@contextmanager
-def _progress_bar(*, shown: bool) -> Iterator[Progress]:
-    from tqdm import tqdm
-
-    with tqdm(unit=" files", desc="reading", disable=not shown, leave=False) as bar:
-
-        def progress(done: int, files: int) -> None:
-            bar.total = files
-            bar.update(done - bar.n)
-
-        yield progress
 
 
 def _print_survey(survey: Survey) -> None:

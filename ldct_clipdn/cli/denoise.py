@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from ldct_clipdn.batch.exit_codes import ExitCode
 from ldct_clipdn.cli.listing import by_reason, print_unused, short_uid
 from ldct_clipdn.cli.options import add_command, low_high, print_json
+from ldct_clipdn.cli.pages import Pages
+from ldct_clipdn.cli.progress import show_progress
 from ldct_clipdn.core.words import counted, printable
-from ldct_clipdn.errors import BackendError, ConfigError, WeightsError, WriteError
+from ldct_clipdn.errors import BackendError, ConfigError, WeightsError
 
 if TYPE_CHECKING:
     from ldct_clipdn.batch.manifest import Manifest
     from ldct_clipdn.batch.options import RunOptions
-    from ldct_clipdn.batch.run import Progress
-    from ldct_clipdn.batch.watch import Watched
 
 __all__ = ["add_parser", "run"]
 
@@ -176,12 +172,12 @@ def run(args: argparse.Namespace) -> int:
 def _denoise(args: argparse.Namespace, options: RunOptions) -> int:
     from ldct_clipdn.batch.run import denoise_study
 
-    pages = _Pages(
+    pages = Pages(
         args.target,
         wanted=args.report or args.report_identifiers,
         identifiers=args.report_identifiers,
     )
-    with _progress(args) as progress:
+    with show_progress(args, "denoising") as progress:
         manifest = denoise_study(
             args.source,
             args.target,
@@ -195,33 +191,6 @@ def _denoise(args: argparse.Namespace, options: RunOptions) -> int:
     else:
         _print_summary(manifest, args)
     return manifest.exit_code or pages.exit_code
-
-
-class _Pages:
-    """Writes the page of each result, if they are wanted; one that fails stops no other."""
-
-    def __init__(self, target: Path, *, wanted: bool, identifiers: bool) -> None:
-        self._target = target
-        self._wanted = wanted
-        self._identifiers = identifiers
-        self.exit_code = 0
-
-    def write(self, watched: Watched) -> None:
-        from ldct_clipdn.report.pages import write_series_page
-
-        if not self._wanted:
-            return
-        try:
-            write_series_page(self._target, watched, identifiers=self._identifiers)
-        except WriteError as error:
-            print(f"ldct-clipdn denoise: {error}", file=sys.stderr)
-            self.exit_code = ExitCode.FAILED
-
-    def is_written(self, uid: str) -> bool:
-        """Say whether the page of what an earlier run finished is there, or not wanted."""
-        from ldct_clipdn.report.pages import has_page
-
-        return not self._wanted or has_page(self._target, uid, identifiers=self._identifiers)
 
 
 def _options(args: argparse.Namespace) -> RunOptions:
@@ -288,43 +257,6 @@ def _nothing(words: str, args: argparse.Namespace, *, is_empty: bool) -> str:
 def _print_notes(notes: Iterable[str]) -> None:
     for note in notes:
         print(f"{'':<14}{printable(note)}")
-
-
-@contextmanager
-def _progress(args: argparse.Namespace) -> Iterator[Progress]:
-    """Show progress on stderr: as lines of JSON with --json, else as a bar for those who look."""
-    from tqdm import tqdm
-
-    if args.json and not args.quiet:
-        yield _JsonLines().progress
-        return
-    shown = not args.quiet and not args.json and sys.stderr.isatty()
-    with tqdm(unit=" slices", desc="denoising", disable=not shown, leave=False) as bar:
-
-        def progress(done: int, slices: int) -> None:
-            bar.total = slices
-            bar.update(done - bar.n)
-
-        yield progress
-
-
-class _JsonLines:
-    """Writes one line a second at most, and the last."""
-
-    def __init__(self) -> None:
-        self._start = monotonic()
-        self._written = -1.0
-        self._last = -1
-
-    def progress(self, done: int, slices: int) -> None:
-        seconds = monotonic() - self._start
-        is_new_end = done == slices != self._last
-        if not is_new_end and seconds - self._written < 1 and self._written >= 0:
-            return
-        self._written, self._last = seconds, done
-        left = round(seconds / done * (slices - done), 1) if done else None
-        line = {"done": done, "slices": slices, "seconds": round(seconds, 1), "seconds_left": left}
-        print(json.dumps(line), file=sys.stderr, flush=True)
 
 
 def _print_summary(manifest: Manifest, args: argparse.Namespace) -> None:

@@ -104,7 +104,7 @@ def test_the_papers_mistake_only_when_asked_for(cli: Callable, paths: dict) -> N
     found = json.loads(out)["mean"]["result"]
     assert list(found) == [*RULERS, "3096"]
     loss = found["paper"]["psnr"] - found["3096"]["psnr"]
-    assert loss == pytest.approx(20 * np.log10(4120 / 4096), abs=0.01)  # PROTOCOL.md 2.3
+    assert loss == pytest.approx(20 * np.log10(4120 / 4096), abs=0.01)  # [-1024, 3096]
 
 
 def test_csv_has_one_line_per_slice_and_image(cli: Callable, paths: dict, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from ldct_clipdn.cli import doctor
 from ldct_clipdn.cli.main import COMMANDS, build_parser, main
 from ldct_clipdn.errors import ConfigError, ReadError, WriteError
 
+SHARED_MODULES = {"listing", "main", "options", "pages", "progress"}
 SHARED = {"--help", "--json", "--quiet", "--verbose", "--debug"}
 
 
@@ -37,7 +38,7 @@ ALL = dict(leaves(build_parser()))
 
 def test_every_module_is_a_command_and_every_command_a_module() -> None:
     modules = {one.name for one in pkgutil.iter_modules(cli_package.__path__)}
-    assert {one.replace("-", "_") for one in COMMANDS} == modules - {"listing", "main", "options"}
+    assert {one.replace("-", "_") for one in COMMANDS} == modules - SHARED_MODULES
 
 
 @pytest.mark.parametrize("command", ALL)
