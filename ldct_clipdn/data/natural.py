@@ -41,7 +41,7 @@ TIFF_BITS_PER_SAMPLE: Final = 258
 
 NOISY_WORDS: Final = frozenset({"real", "noisy", "input", "rain", "rainy"})
 CLEAN_WORDS: Final = frozenset({"mean", "gt", "clean", "target", "norain"})
-"""Words that say in a file's or folder's name which half of a pair it is (PROTOCOL.md 7.1)."""
+"""Words that say in a file's or folder's name which half of a pair it is, as in the test sets."""
 
 
 class _Known(NamedTuple):
@@ -286,7 +286,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def centre_crop(image: Tensor, side: int) -> Tensor:
-    """Cut out the middle, as FFDNet's copy of Kodak24 does with 500 (PROTOCOL.md 7.2).
+    """Cut out the middle, as FFDNet's copy of Kodak24 does with 500.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The noise that a network learns from, and the pair of noisy and clean image it makes.
 
-MONAI's `RandGaussianNoised` draws the standard deviation anew at every call (MONAI_BUNDLE.md 8), so
-noise is our own.
+MONAI's `RandGaussianNoised` draws the standard deviation anew at every call, so noise is our
+own.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Item = dict[Hashable, Any]
 
 
 class AddWhiteNoise(Randomizable, Transform):
-    """Add white Gaussian noise, not clipped: the published training noise (PROTOCOL.md 1.3).
+    """Add white Gaussian noise, not clipped: the published training noise.
 
     Sigma 5 on the 0..255 scale of the 4096 HU range is 5 / 255 x 4096 = 80.3 HU, white. Real
-    quarter-dose noise is weaker and coloured: about 28 HU at 3 mm slices (PEERS.md h2).
+    quarter-dose noise is weaker and coloured.
 
     Parameters
     ----------

@@ -129,7 +129,7 @@ class PositionDataset(Dataset[Item]):
 
 
 class MixupCollate:
-    """Stacks samples to a batch and mixes half of the batches with themselves (PROTOCOL.md 4.3).
+    """Stacks samples to a batch and mixes half of the batches with themselves, as published.
 
     One share l ~ Beta(alpha, alpha) and one permutation p per batch, for noisy and clean alike:
     x <- l x + (1 - l) x[p].

@@ -2,7 +2,7 @@
 
 MONAI Deploy hands over pixels itself and leaves out every transform whose name holds `LoadImage` or
 `SaveImage`, so these are named like that. MONAI's own readers swap rows and columns, and change
-with what else is installed (MONAI_BUNDLE.md 8).
+with what else is installed.
 """
 
 from __future__ import annotations

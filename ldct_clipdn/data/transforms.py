@@ -256,7 +256,7 @@ class SeededMapTransform(Randomizable, MapTransform):
 
 
 class TurnOrFlip(Randomizable, Transform):
-    """One of the eight flips and right-angle turns, each as likely (PROTOCOL.md 4.3)."""
+    """One of the eight flips and right-angle turns, each as likely, as published."""
 
     def __call__(self, image: Tensor) -> Tensor:
         """Turn or flip the image.

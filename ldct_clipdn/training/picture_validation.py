@@ -18,7 +18,7 @@ MEASURES: Final = ("psnr", "ssim", "input_psnr", "input_ssim")
 
 
 class PictureScores(Metric):
-    """Scores every validation picture (PROTOCOL.md 2.1); its value is the mean PSNR."""
+    """Scores every validation picture as the published tests do; its value is the mean PSNR."""
 
     def reset(self) -> None:
         """Forget all pictures."""

@@ -26,13 +26,13 @@ __all__ = [
 ]
 
 FINAL_RATE: Final = 1e-6
-"""Learning rate at the end of the cosine (PROTOCOL.md 4.2)."""
+"""Learning rate at the end of the cosine, as published."""
 
 
 def build_optimizer(
     network: CLIPDenoiser, learning_rate: float, betas: tuple[float, float] = (0.9, 0.999)
 ) -> AdamW:
-    """Make AdamW over what may change (PROTOCOL.md 4.1).
+    """Make AdamW over what may change, with the published weight decay.
 
     Parameters
     ----------
@@ -90,8 +90,7 @@ def cosine_schedule(optimizer: AdamW, iterations: int, hold: int = 0) -> LambdaL
     iterations
         Length of the training; after it the rate stays at its end.
     hold
-        Steps before the fall begins; the published natural-image trainings hold 92,000 of 300,000
-        (PROTOCOL.md 4.2).
+        Steps before the fall begins; the published natural-image trainings hold 92,000 of 300,000.
 
     Returns
     -------

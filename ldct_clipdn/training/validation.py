@@ -29,7 +29,7 @@ Scores = dict[str, float]
 
 
 class SliceScores(Metric):
-    """Scores every validation slice in the published range (PROTOCOL.md 2.3).
+    """Scores every validation slice in the published range.
 
     Image, label and prediction are brought to HU and limited to the range first, as published. Its
     value is the mean PSNR over the slices with synthetic noise, or over the real pairs where there

@@ -267,7 +267,7 @@ def test_what_cannot_train_is_refused(pictures, tmp_path):
 
 
 def test_published_learning_rates():
-    # PROTOCOL.md 4.2, measured with the published classes
+    # measured with the published classes
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=3e-4)
     rate = cosine_schedule(optimizer, 300_000, hold=92_000).lr_lambdas[0]
     printed = {1: 3e-4, 92000: 3e-4, 92001: 3e-4, 92002: 2.99999999829829e-4,
@@ -289,7 +289,7 @@ def test_configs_are_the_ct_bundles_but_for_the_differences(monkeypatch):
 
 
 def test_monai_finds_its_properties(pictures, tmp_path):
-    """Checklist 8: in each config alone, validation included."""
+    """In each config alone, validation included."""
     data = {"dataset_dir": str(pictures)}
     small = {**SMALL, "network_def#encoder": "tiny", "run_dir": str(tmp_path / "run")}
     weights = tmp_path / "w.safetensors"
@@ -339,7 +339,7 @@ def test_the_bundle_works_wherever_it_is_copied(pictures, tmp_path):
 
 @pytest.mark.parametrize("size", [(5, 70), (1, 1)])
 def test_pictures_smaller_than_a_crop_train(tmp_path, size):
-    """They are mirrored at the right and the bottom, as often as it takes (PROTOCOL.md 4.3)."""
+    """They are mirrored at the right and the bottom, as often as it takes."""
     folder = save_pictures(tmp_path / "small", 2, *size)
     padded = train_chain()({"image": str(folder / "p0.png")})["image"]
     picture = read_rgb(folder / "p0.png").numpy() / np.float32(255)

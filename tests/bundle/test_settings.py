@@ -48,7 +48,7 @@ def items(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def test_a_misspelt_setting_is_an_error(
     override: dict[str, Any], names: str, meant: str, train: Train, tmp_path: Path
 ) -> None:
-    """Checklist 7: MONAI itself would add it and ignore it."""
+    """MONAI itself would add it and ignore it."""
     with pytest.raises(RuntimeError) as caught:
         train(**override)
     error = our_error(caught.value)
@@ -162,7 +162,7 @@ def test_a_process_ends_with_one_line(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_nested_overrides_reach_what_they_name(train: Train) -> None:
-    """Checklist 7 and MONAILabel's way: `network_def#width`, `train#trainer#max_epochs`."""
+    """MONAILabel's way too: `network_def#width`, `train#trainer#max_epochs`."""
     changes = {"network_def#width": 4, "train#trainer#max_epochs": 3, "max_iterations": 40_000}
     run_dir = train(**changes)
     saved = torch.load(run_dir / "last.pt", weights_only=True)
@@ -172,14 +172,13 @@ def test_nested_overrides_reach_what_they_name(train: Train) -> None:
 
 
 def test_an_unknown_run_id(train: Train) -> None:
-    """Checklist 3."""
     with pytest.raises(ValueError, match="doesn't exist in the config file"):
         train(run_id="nosuch")
 
 
 @every_config
 def test_every_target_can_be_imported(config: Path) -> None:
-    """Checklist 17: full dotted paths, or names that MONAI finds."""
+    """Full dotted paths, or names that MONAI finds."""
     content = json.loads(config.read_text(encoding="utf-8"))
     known = monai.bundle.ComponentLocator().get_component_module_name
     for path, value in items(content):
@@ -192,7 +191,6 @@ def test_every_target_can_be_imported(config: Path) -> None:
 
 @every_config
 def test_no_path_and_no_host_of_ours(config: Path) -> None:
-    """Checklist 15."""
     for path, value in items(json.loads(config.read_text(encoding="utf-8"))):
         if isinstance(value, str) and path != "schema":
             assert not value.startswith("/"), path
@@ -212,7 +210,7 @@ def test_the_readme_lists_every_setting(bundle: Path) -> None:
 
 
 def test_defaults_are_the_papers() -> None:
-    """PROTOCOL.md 4.1, the CT column."""
+    """As in the published options for CT (`Denoising/Options`)."""
     config = json.loads((CONFIGS / "train.json").read_text(encoding="utf-8"))
     assert {
         name: config[name]
@@ -245,7 +243,7 @@ def workflow(files: list[str], kind: str, **overrides: Any) -> ConfigWorkflow:
 
 
 def test_properties(dataset: Path, cache_dir: Path, weights: Path, tmp_path: Path) -> None:
-    """Checklist 8: MONAI finds every required and optional property under its id."""
+    """MONAI finds every required and optional property under its id."""
     data = {"dataset_dir": str(dataset)}
     small = {**SMALL, **data, "cache_dir": str(cache_dir), "run_dir": str(tmp_path / "r")}
     assert workflow(["train.json"], "train", **small).check_properties() == []
@@ -262,7 +260,7 @@ def test_properties(dataset: Path, cache_dir: Path, weights: Path, tmp_path: Pat
 
 
 def test_properties_are_checked_at_all(dataset: Path, weights: Path, tmp_path: Path) -> None:
-    """Checklist 8: without metadata the check fails."""
+    """Without metadata the check fails."""
     copy = tmp_path / "configs"
     copy.mkdir()
     (copy / "inference.json").write_text((CONFIGS / "inference.json").read_text())
@@ -279,7 +277,7 @@ def test_properties_are_checked_at_all(dataset: Path, weights: Path, tmp_path: P
 
 
 def test_duplicate_keys_would_be_noticed(tmp_path: Path) -> None:
-    """Checklist 17: the switch that the fixture sets does what the tests rely on."""
+    """The switch that the fixture sets does what the tests rely on."""
     twice = tmp_path / "twice.json"
     twice.write_text('{"a": 1, "a": 2}')
     with pytest.raises(ValueError, match="uplicate"):
@@ -287,7 +285,7 @@ def test_duplicate_keys_would_be_noticed(tmp_path: Path) -> None:
 
 
 def test_logging_conf(dataset: Path, tmp_path: Path, weights: Path) -> None:
-    """Checklist 16: MONAI refuses handlers that are not spelt in full; ours it accepts."""
+    """MONAI refuses handlers that are not spelt in full; ours it accepts."""
     text = (CONFIGS / "logging.conf").read_text()
     bad = tmp_path / "logging.conf"
     bad.write_text(text.replace("class=StreamHandler", "class=handlers.RotatingFileHandler"))

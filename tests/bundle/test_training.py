@@ -47,7 +47,7 @@ def files_in(folder: Path) -> set[Path]:
 
 @pytest.mark.slow
 def test_a_real_process_in_a_foreign_folder(dataset: Path, tmp_path: Path) -> None:
-    """Checklist 1, 4 and 16: nothing is written but what was asked for, and where."""
+    """Nothing is written but what was asked for, and where."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     before = files_in(BUNDLE)
@@ -79,7 +79,7 @@ def test_a_real_process_in_a_foreign_folder(dataset: Path, tmp_path: Path) -> No
 
 
 def test_both_ids_train_the_same(train: Train) -> None:
-    """Checklist 2 and 18: `run` and `training`; one seed, one result."""
+    """`run` and `training`; one seed, one result."""
     assert_equal_runs(train("a", "run"), train("b", "training"))
     other = train("c", seed=5)
     last = weights_of(other)["last.weight"]
@@ -87,7 +87,7 @@ def test_both_ids_train_the_same(train: Train) -> None:
 
 
 def test_the_last_rate_and_the_steps_of_validation(train: Train) -> None:
-    """Checklist 19: the rate ends at 1e-6; TensorBoard counts validations from 1."""
+    """The rate ends at 1e-6; TensorBoard counts validations from 1."""
     run_dir = train(max_iterations=25, validation_interval=10)
     saved = torch.load(run_dir / "last.pt", weights_only=True)
     assert saved["step"] == 25
@@ -115,7 +115,7 @@ def test_validation_is_by_patient_on_synthetic_noise_and_real_pairs(train: Train
 
 
 def test_the_frozen_encoder_stays(train: Train) -> None:
-    """Checklist 20: weights and statistics of the encoder are those it began with."""
+    """Weights and statistics of the encoder are those it began with."""
     after = weights_of(train(max_iterations=6, learning_rate=0.01))
     run = train("again", max_iterations=1, validation_interval=1, learning_rate=1e-6)
     before = weights_of(run)
@@ -150,7 +150,7 @@ def test_as_published_lets_the_statistics_drift(
 def test_a_run_goes_on_bit_for_bit(
     cut: int, workers: int, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Checklist 18: cut at a validation or between two, with and without workers."""
+    """Cut at a validation or between two, with and without workers."""
     length = {"max_iterations": 14, "validation_interval": 4, "encoder_norm": "adapt", "gamma": 0.2}
     whole = train("whole", **length)
     with monkeypatch.context() as patch:
@@ -210,7 +210,7 @@ def test_a_new_run_never_overwrites(train: Train, tmp_path: Path) -> None:
 def test_runs_get_folders_of_their_own(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Checklist 4 with `bundle_root`: two runs within one second, and nothing in the cwd."""
+    """With `bundle_root`: two runs within one second, and nothing in the cwd."""
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     for _ in range(2):

@@ -61,7 +61,7 @@ def denoised(network: torch.nn.Module, hu: np.ndarray) -> np.ndarray:
 def test_evaluation_against_scikit_image(
     dataset: Path, cache_dir: Path, weights: Path, evaluation: list[str], tmp_path: Path
 ) -> None:
-    """Checklist 5 and 25: the real pairs, computed again with pydicom and scikit-image alone."""
+    """The real pairs, computed again with pydicom and scikit-image alone."""
     run_bundle(
         evaluation,
         "evaluate",
@@ -139,7 +139,7 @@ def infer(source: Path, target: Path, **overrides: Any) -> list[Path]:
 
 
 def test_inference_writes_each_slice_at_its_place(marked: Path, tmp_path: Path) -> None:
-    """Checklist 6: HU, rows and columns as in the file, geometry as SimpleITK reads it there."""
+    """HU, rows and columns as in the file, geometry as SimpleITK reads it there."""
     path = tmp_path / "identity.safetensors"
     save_denoiser(
         build_denoiser(encoder="tiny", encoder_training="scratch", start="identity"), path
@@ -209,7 +209,7 @@ def test_inference_of_enhanced_ct(weights: Path, tmp_path: Path) -> None:
 def test_inference_without_weights(
     marked: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Checklist 6 as CI of bundles runs it; a missing file alone is an error."""
+    """As CI of bundles runs it; a missing file alone is an error."""
     assert len(infer(marked, tmp_path / "out", weights="none", **TINY)) == 2
     assert "No weights are loaded" in caplog.text
     with pytest.raises(RuntimeError) as caught:
@@ -256,7 +256,7 @@ def test_inference_of_nothing_that_can_be_read(marked: Path, weights: Path, tmp_
 def test_results_do_not_depend_on_itk(
     marked: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Checklist 22 as far as it goes without `itk`: a module of that name is never touched."""
+    """As far as it goes without `itk`: a module of that name is never touched."""
     without = infer(marked, tmp_path / "without", weights=str(weights))
 
     class Untouchable(types.ModuleType):
@@ -300,7 +300,7 @@ def files(bundle: Path) -> dict[str, str]:
 
 
 def test_verify_net_in_out(bundle: Path) -> None:
-    """Checklist 9, with the network as it ships."""
+    """With the network as it ships."""
     arguments = {**files(bundle), "device": "cpu"}
     monai.bundle.verify_net_in_out("network_def", n=2, **arguments)
     with pytest.raises(ValueError, match="channel number"):
@@ -358,7 +358,6 @@ SPECIFIED = {
 
 
 def test_verify_metadata(bundle: Path, tmp_path: Path) -> None:
-    """Checklist 10."""
     meta = files(bundle)["meta_file"]
     schema = tmp_path / "schema.json"
     schema.write_text(json.dumps(SPECIFIED))
@@ -374,7 +373,7 @@ def test_verify_metadata(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_metadata_tells_what_was_tested(bundle: Path) -> None:
-    """Checklist 15: released versions, none newer than what these tests run with."""
+    """Released versions, none newer than what these tests run with."""
     meta = json.loads(Path(files(bundle)["meta_file"]).read_text())
     assert meta["version"] in meta["changelog"]
     required = meta["required_packages_version"]
@@ -395,7 +394,7 @@ def test_metadata_tells_what_was_tested(bundle: Path) -> None:
 @ignore(r"ignore:.torch\.jit\.\w+. is deprecated")
 @ignore("ignore::torch.jit.TracerWarning")
 def test_torchscript(bundle: Path, tmp_path: Path) -> None:
-    """Checklist 11, by tracing: at the traced size and channels."""
+    """By tracing: at the traced size and channels."""
     channels = CHANNELS[bundle]
     path, network = export(tmp_path, channels)
     monai.bundle.ckpt_export(
@@ -420,7 +419,7 @@ def test_torchscript(bundle: Path, tmp_path: Path) -> None:
 @ignore("ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning")
 @ignore("ignore::torch.jit.TracerWarning")
 def test_onnx(exported: tuple[Path, CLIPDenoiser], tmp_path: Path) -> None:
-    """Checklist 12: another batch and another size, multiples of 32."""
+    """Another batch and another size, multiples of 32."""
     path, network = exported
     axes = {0: "b", 2: "h", 3: "w"}
     monai.bundle.onnx_export(
@@ -447,7 +446,7 @@ def test_onnx(exported: tuple[Path, CLIPDenoiser], tmp_path: Path) -> None:
 
 
 def test_load_by_monai(bundle: Path, tmp_path: Path) -> None:
-    """Checklist 13: every tensor arrives; sockets are blocked in these tests."""
+    """Every tensor arrives; sockets are blocked in these tests."""
     path, network = export(tmp_path, CHANNELS[bundle])
     zoo = tmp_path / "zoo"
     shutil.copytree(bundle, zoo / bundle.name, ignore=shutil.ignore_patterns("runs", "models"))
@@ -468,7 +467,6 @@ def test_load_by_monai(bundle: Path, tmp_path: Path) -> None:
 
 @ignore("ignore:No hash value provided:UserWarning")
 def test_download_from_a_zip(bundle: Path, tmp_path: Path) -> None:
-    """Checklist 14."""
     ignored = shutil.ignore_patterns("runs", "eval", "*.pt")
     shutil.copytree(bundle, tmp_path / "tree" / bundle.name, ignore=ignored)
     archive = shutil.make_archive(str(tmp_path / bundle.name), "zip", tmp_path / "tree")
@@ -491,7 +489,7 @@ def test_download_from_a_zip(bundle: Path, tmp_path: Path) -> None:
 def test_federated_learning(
     dataset: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Checklist 23: two rounds; nothing of the frozen encoder moves."""
+    """Two rounds; nothing of the frozen encoder moves."""
     common = {
         "dataset_dir": str(dataset),
         "cache_dir": str(cache_dir),
@@ -527,7 +525,7 @@ def test_federated_learning(
 
 
 def test_monai_label(dataset: Path, train: Train, exported: tuple[Path, CLIPDenoiser]) -> None:
-    """Checklist 24: its overrides, with lists of its own that hold labels, from given weights."""
+    """Its overrides, with lists of its own that hold labels, from given weights."""
     path, network = exported
     loader = {
         "_target_": "CheckpointLoader",
@@ -557,7 +555,7 @@ def test_monai_label(dataset: Path, train: Train, exported: tuple[Path, CLIPDeno
 
 
 def test_monai_deploy(weights: Path, marked: Path, tmp_path: Path) -> None:
-    """Checklist 24: its way with a bundle gives what the command line gives, within 1 HU."""
+    """Its way with a bundle gives what the command line gives, within 1 HU."""
     parser = ConfigParser()
     parser.read_config(INFERENCE)
     parser.update({"weights": str(weights), "device": "cpu"})

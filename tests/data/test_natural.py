@@ -170,7 +170,7 @@ def test_a_picture_too_large_for_pillow_is_an_error_of_ours(tmp_path, monkeypatc
 
 
 def test_centre_crop_is_ffdnets():
-    # PROTOCOL.md 7.2: rows 6..505 and columns 134..633 of a landscape original
+    # as cszn/FFDNet has it: rows 6..505 and columns 134..633 of a landscape original
     y, x = torch.meshgrid(torch.arange(512), torch.arange(768), indexing="ij")
     crop = centre_crop(torch.stack([y, x]), 500)
     assert crop[:, 0, 0].tolist() == [6, 134]

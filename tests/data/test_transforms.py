@@ -84,7 +84,7 @@ def test_the_range_is_invertible_in_monais_sense(tracking: bool) -> None:
 
 
 def test_invertd_takes_the_prediction_back() -> None:
-    """MONAI's own `ScaleIntensityRanged` is not undone by it (MONAI_BUNDLE.md 8); ours is."""
+    """MONAI's own `ScaleIntensityRanged` is not undone by it; ours is."""
     chain = Compose([HUToUnitd("image")])
     item = chain({"image": torch.full((1, 4, 4), 40.0)})
     item["pred"] = item["image"].clone()
@@ -125,7 +125,7 @@ def test_turns_follow_the_seed() -> None:
 
 
 def test_sigma_5_is_80_hu_in_every_crop() -> None:
-    """Checklist 21: the measured standard deviation, within 2 %, every time."""
+    """The measured standard deviation, within 2 %, every time."""
     noise = AddWhiteNoise(5)
     clean = torch.full((1, 128, 128), 0.26)
     for seed in range(100):

@@ -1,4 +1,4 @@
-"""Learning rate, optimiser and gradient limit, against PROTOCOL.md 4 and PyTorch's own."""
+"""Learning rate, optimiser and gradient limit, against the published ones and PyTorch's own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rates(
 
 
 def test_the_published_rates() -> None:
-    """PROTOCOL.md 4.2: measured with the published class."""
+    """Measured with the published class."""
     optimizer = adamw()
     schedule = cosine_schedule(optimizer, 40_000)
     share = schedule.lr_lambdas[0]
