@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import lru_cache
@@ -19,7 +20,7 @@ from ldct_clipdn.ct.lowdose import NOISE_VERSION, simulate_low_dose
 from ldct_clipdn.ct.noise_meter import measure_noise
 from ldct_clipdn.data.doses import match_doses
 from ldct_clipdn.data.slices import CTSlice, dicom_images, find_slices, read_frames
-from ldct_clipdn.errors import ConfigError, DataError
+from ldct_clipdn.errors import ConfigError, DataError, ReadError
 from ldct_clipdn.io.acquisition import tube_currents
 from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_header
@@ -40,6 +41,7 @@ __all__ = [
     "Case",
     "Simulation",
     "find_cases",
+    "leaving_out",
     "read_case",
     "simulation_of",
 ]
@@ -270,6 +272,26 @@ def read_case(
     if doubts is not None:
         doubts.update(found)
     return full, low
+
+
+@contextmanager
+def leaving_out(say: Callable[[str], None]) -> Iterator[None]:
+    """Go on with the next case where one cannot be read or measured.
+
+    Parameters
+    ----------
+    say
+        Told why it is left out.
+
+    Yields
+    ------
+    None
+        What is done within is done for one case.
+    """
+    try:
+        yield
+    except (DataError, ReadError) as error:
+        say(f"  left out: {error.reason}")
 
 
 def _kept(path: Path, full: Volume, simulation: Simulation, doubts: dict[int, str]) -> Volume:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from ldct_clipdn.bench.cases import Case, read_case, simulation_of
+from ldct_clipdn.bench.cases import Case, leaving_out, read_case, simulation_of
 from ldct_clipdn.bench.classic import BLENDS, CLASSIC, Filter, every_setting
 from ldct_clipdn.bench.contestants import denoise_as_shipped
 from ldct_clipdn.bench.fair import FairSet
 from ldct_clipdn.bench.peers import open_ct_network
 from ldct_clipdn.bench.results import make_folder, write_text
-from ldct_clipdn.errors import DataError, ReadError
+from ldct_clipdn.errors import DataError
 from ldct_clipdn.inference.backends.torch_eager import TorchBackend
 
 if TYPE_CHECKING:
@@ -160,15 +160,12 @@ def choose_strengths(
     removed: dict[str, list[list[float]]] = {one.name: [] for one in CLASSIC}
     for case in cases:
         say(f"choosing strengths on {case.series}, dose {case.dose}")
-        try:
+        with leaving_out(say):
             fair = FairSet(*read_case(case))
             noise = _known_noise(fair)
-        except (DataError, ReadError) as error:
-            say(f"  left out: {error.reason}")
-            continue
-        for one in CLASSIC:
-            tried = every_setting(one, fair.quarter, noise, blends=(0.0,))
-            removed[one.name].append([fair.removed(candidate.result) for candidate in tried])
+            for one in CLASSIC:
+                tried = every_setting(one, fair.quarter, noise, blends=(0.0,))
+                removed[one.name].append([fair.removed(candidate.result) for candidate in tried])
     if not all(removed.values()):
         raise DataError("there is no series to choose strengths on that can be measured")
     return {

@@ -1,4 +1,4 @@
-"""Discs: drawn, and their edges read as the task transfer function (DICOM.md D.3)."""
+"""Discs: drawn, and their edges read as the task transfer function (AAPM TG-233)."""
 
 from __future__ import annotations
 

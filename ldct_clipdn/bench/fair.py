@@ -47,17 +47,21 @@ class NoiseShares:
         Between the two, c.
     blocks
         Uniform blocks that were measured.
+    share_error
+        Standard error of `share`, by leaving out one slice after the other (jackknife); NaN of
+        fewer than two slices.
     """
 
     full: float
     added: float
     covariance: float
     blocks: int
+    share_error: float = float("nan")
 
     @property
     def share(self) -> float:
         """What of the added noise is taken off the full dose: a."""
-        return (self.full + self.covariance) / (self.added + self.covariance)
+        return _share(self.full, self.added, self.covariance)
 
     @property
     def dose(self) -> float:
@@ -91,23 +95,42 @@ def measure_shares(full: Volume, quarter: Volume) -> NoiseShares:
     DataError
         When there is no uniform block.
     """
-    noise: list[NDArray[np.float64]] = []
-    added: list[NDArray[np.float64]] = []
     trend = _trend(ROI_PX)
+    blocks = 0
+    by_slice: list[NDArray[np.float64]] = []  # sums of squares: full, added, both
     for f, q in zip(full, quarter, strict=True):
-        for row, column in noise_regions(f, TISSUE_HU):
+        sums = np.zeros(3)
+        places = noise_regions(f, TISSUE_HU)
+        for row, column in places:
             cut = np.s_[row : row + ROI_PX, column : column + ROI_PX]
-            for blocks, one in ((noise, f[cut]), (added, (q - f)[cut])):
-                flat = one.reshape(-1).astype(np.float64)
-                blocks.append(flat - trend @ (trend.T @ flat))
-    if not noise:
+            e, m = (_without_trend(one, trend) for one in (f[cut], (q - f)[cut]))
+            sums += (e @ e, m @ m, e @ m)
+        if len(places):
+            by_slice.append(sums)
+            blocks += len(places)
+    if not blocks:
         raise DataError("the pair has no uniform block of soft tissue")
-    freedom = ROI_PX**2 - trend.shape[1]
-    e, m = np.stack(noise), np.stack(added)
-    v_full, v_added, both = (
-        float((x * y).sum(axis=1).mean() / freedom) for x, y in ((e, e), (m, m), (e, m))
-    )
-    return NoiseShares(v_full, v_added, both, blocks=len(e))
+    freedom = blocks * (ROI_PX**2 - trend.shape[1])
+    v_full, v_added, both = (float(one) / freedom for one in np.sum(by_slice, axis=0))
+    return NoiseShares(v_full, v_added, both, blocks, _share_error(np.stack(by_slice)))
+
+
+def _share(full: float, added: float, covariance: float) -> float:
+    return (full + covariance) / (added + covariance)
+
+
+def _share_error(by_slice: NDArray[np.float64]) -> float:
+    """Give the jackknife's standard error: neighbouring blocks are not independent, slices are."""
+    count = len(by_slice)
+    if count < 2:
+        return float("nan")
+    without = [_share(*one) for one in by_slice.sum(axis=0) - by_slice]
+    return float(np.sqrt((count - 1) * np.var(without)))
+
+
+def _without_trend(block: Volume, trend: NDArray[np.float64]) -> NDArray[np.float64]:
+    flat = block.reshape(-1).astype(np.float64)
+    return flat - trend @ (trend.T @ flat)
 
 
 def _trend(size: int) -> NDArray[np.float64]:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ldct_clipdn.bench.cases import Case, read_case
+from ldct_clipdn.bench.cases import Case, leaving_out, read_case
 from ldct_clipdn.bench.columns import Column
 from ldct_clipdn.bench.fair import FairSet, window_psnr
 from ldct_clipdn.bench.results import markdown_table, write_rows
 from ldct_clipdn.ct.hu import HURange
-from ldct_clipdn.errors import DataError, ReadError
+from ldct_clipdn.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,7 +104,7 @@ def measure_generalisation(
     scores: list[Score] = []
     white: set[str] = set()
     for case in cases:
-        try:
+        with leaving_out(say):
             full, low = read_case(case)
             noises = {case.dose: low}
             if case.series not in white:
@@ -115,8 +115,6 @@ def measure_generalisation(
                 fair = FairSet(full, noisy)
                 scores += [_score(case.series, noise, fair, one) for one in networks]
                 write_rows(target, [asdict(one) for one in scores])
-        except (DataError, ReadError) as error:
-            say(f"  left out: {error.reason}")
     if not scores:
         raise DataError("no series with uniform soft tissue to measure on")
     return scores

@@ -52,6 +52,7 @@ SECOND_KERNELS: Final = ("hann", "shepp-logan")
 
 HEAD_NOISE_HU: Final = 5.0
 HEAD_DRAWS: Final = 4
+HEAD_SIZE: Final = 256
 HEAD_PIXEL_MM: Final = 0.9
 GREY_HU: Final = 37.0
 WHITE_HU: Final = 30.0
@@ -306,28 +307,23 @@ def head_contrast(image: Plane, grey: Mask, white: Mask) -> float:
     return float(image[grey].mean() - image[white].mean())
 
 
-def head_phantom(size: int = 256) -> tuple[Plane, Mask, Mask]:
+def head_phantom() -> tuple[Plane, Mask, Mask]:
     """Make a head of ellipses: skin, skull, folded cortex of 37 HU, white matter of 30 HU.
-
-    Parameters
-    ----------
-    size
-        Rows and columns, 0.9 mm apart at 256.
 
     Returns
     -------
     numpy.ndarray
-        float32 [size, size] in HU.
+        float32 [256, 256] in HU, pixels of 0.9 mm.
     numpy.ndarray
-        Pixels that are grey matter alone, bool [size, size].
+        Pixels that are grey matter alone, bool [256, 256].
     numpy.ndarray
         Pixels that are white matter alone.
     """
-    axis = (np.arange(size) - size / 2) * (HEAD_PIXEL_MM * 256 / size)
+    axis = (np.arange(HEAD_SIZE) - HEAD_SIZE / 2) * HEAD_PIXEL_MM
     x, y = axis[None, :], axis[:, None]
     radius, angle = np.hypot(x / 72, y / 90), np.arctan2(y / 90, x / 72)
     folded = 0.86 + 0.05 * np.cos(17 * angle) + 0.03 * np.cos(29 * angle + 1)
-    image = np.full((size, size), -1000.0)
+    image = np.full((HEAD_SIZE, HEAD_SIZE), -1000.0)
     for hu, inside in (
         (20.0, radius < 1.16),  # skin
         (950.0, radius < 1.1),  # skull

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -45,13 +45,13 @@ TABLE: Final = 3
 PAPER_SLICES: Final = 526
 PAPER_MM: Final = 1.0
 PAPER_KERNEL: Final = "B30"
-"""What Table 3 is of; the kernel stands in the published code alone (PROTOCOL.md 7.1)."""
+"""What Table 3 is of; the kernel stands in the published code alone, which picks files by it."""
 
 _RULERS: Final = {
     "range 3072": next(ruler for ruler in RULERS if ruler.name == "paper"),
     "range 3096": AS_PUBLISHED,
 }
-"""The paper's script takes 3096 for 3072, and does not say which made Table 3 (PROTOCOL.md 2.3)."""
+"""The paper's script takes 3096 for 3072, and does not say which made Table 3."""
 
 
 @dataclass(frozen=True)
@@ -168,22 +168,26 @@ def run_ldct(
         resume=resume,
     )
     total = len(pairs) * len(methods)
-    for done, (pair, method) in enumerate(((p, m) for p in pairs for m in methods), start=1):
+    for done, (pair, method) in enumerate(product(pairs, methods), start=1):
         _measure(pair, method, results)
         if progress is not None:
             progress(done, total, f"{pair.low.patient} {method.name}")
     for pair in _first_of_each_set(pairs, settings.strips):
-        _draw_strip(pair, methods, folder)
-    table = make_table(
+        _keep_strip(pair, methods, folder)
+    table = _table(pairs, results)
+    write_table(table, folder)
+    return table
+
+
+def _table(pairs: Sequence[DosePair], results: Results) -> Table:
+    return make_table(
         "Low-dose CT (Table 3)",
         results,
         _printed({_set_name(pair) for pair in pairs}),
-        known_counterparts(folder),
+        known_counterparts(results.folder),
         "ruler",
         _not_the_papers(pairs, results),
     )
-    write_table(table, folder)
-    return table
 
 
 def _contents(pairs: Iterable[DosePair]) -> dict[str, dict[str, str]]:
@@ -224,12 +228,17 @@ def _measure(pair: DosePair, method: CTMethod, results: Results) -> None:
     start = perf_counter()
     denoised = method.denoise(hu)
     seconds = perf_counter() - start
+    if not np.isfinite(denoised).all():
+        raise DataError(
+            f"{method.name}: the denoiser made NaN or infinity of {name}",
+            remedy="Check its weights",
+        )
     for ruler, key in keys.items():
         scores = _RULERS[ruler].score(denoised, reference)
         results.add(Row(*key, "", scores.psnr, scores.ssim, seconds))
 
 
-def _draw_strip(pair: DosePair, methods: Sequence[CTMethod], folder: Path) -> None:
+def _keep_strip(pair: DosePair, methods: Sequence[CTMethod], folder: Path) -> None:
     by_name = {method.name: method.denoise for method in methods}
 
     def draw() -> list[Panel]:

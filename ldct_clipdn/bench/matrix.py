@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,7 @@ import numpy as np
 from ldct_clipdn.bench.cases import SEED, Case, read_case, simulation_of
 from ldct_clipdn.bench.columns import Answer, Column
 from ldct_clipdn.bench.experiment import Progress
-from ldct_clipdn.bench.fair import FairSet, window_psnr
+from ldct_clipdn.bench.fair import FairSet, NoiseShares, window_psnr
 from ldct_clipdn.bench.matrix_record import CallRecord
 from ldct_clipdn.bench.matrix_rows import Cell, MatrixFile, SliceRow
 from ldct_clipdn.bench.slice_measures import SliceProbe
@@ -47,6 +48,10 @@ class MatrixRun:
 
     rows: list[SliceRow]
     left_out: dict[str, str]
+
+
+class _NoAnswerError(Exception):
+    """A column has no answer to a case; others may have."""
 
 
 class _Loaded:
@@ -121,26 +126,18 @@ def run_matrix(
         "device": device,
     }
     record = CallRecord(folder, {one.name: one.settings for one in columns}, settings)
-    record.write({})
-    left_out: dict[str, str] = {}
-    rows: list[SliceRow] = []
-    for done, case in enumerate(cases):
-        name = f"{case.series}, dose {case.dose}"
-        try:
-            for column, reason in _measure_case(case, columns, file, folder, judged):
-                if reason:
-                    left_out[f"{name}, {column.name}"] = reason
-                else:
-                    rows += file.rows(Cell(case.series, case.dose, column.name))
-                if progress is not None:
-                    at = done * len(columns) + columns.index(column) + 1
-                    progress(at, len(cases) * len(columns), f"{case.series} {case.dose}")
-        except (DataError, ReadError) as error:
-            left_out[name] = error.reason
-    if not rows:
+    record.write({}, {})
+    run = _Run(columns, file, folder, judged)
+    total = len(cases) * len(columns)
+    for before, case in enumerate(cases):
+        for done in run.measure(case):
+            if progress is not None:
+                at = before * len(columns) + done
+                progress(at, total, f"{case.series} {case.dose}")
+    if not run.rows:
         raise DataError("no series with uniform soft tissue to measure on")
-    record.write(left_out)
-    return MatrixRun(rows, left_out)
+    record.write(run.left_out, run.shares)
+    return MatrixRun(run.rows, run.left_out)
 
 
 def _check_names(cases: Sequence[Case], columns: Sequence[Column]) -> None:
@@ -158,36 +155,62 @@ def _check_names(cases: Sequence[Case], columns: Sequence[Column]) -> None:
         seen.add((case.series, case.dose))
 
 
-def _measure_case(
-    case: Case, columns: Sequence[Column], file: MatrixFile, folder: Path, judged: str
-) -> Iterator[tuple[Column, str]]:
-    """Measure what is missing of a case; give every column, and why it has no answer."""
-    loaded: _Loaded | None = None
-    simulation = simulation_of(case)
-    for column in columns:
+class _Run:
+    """One call: what it measures with, and what came of it."""
+
+    def __init__(
+        self, columns: Sequence[Column], file: MatrixFile, folder: Path, judged: str
+    ) -> None:
+        self._columns, self._file, self._folder, self._judged = columns, file, folder, judged
+        self.rows: list[SliceRow] = []
+        self.left_out: dict[str, str] = {}
+        self.shares: dict[str, NoiseShares] = {}
+
+    def measure(self, case: Case) -> Iterator[int]:
+        """Measure what is missing of a case; say after each column how many are done."""
+        name = f"{case.series}, dose {case.dose}"
+        loaded = cache(partial(self._load, case, name))
+        try:
+            simulation = simulation_of(case)
+            for done, column in enumerate(self._columns, start=1):
+                version = column.version
+                version += "" if simulation is None else f"-{simulation.digest}"
+                try:
+                    self.rows += self._cell(case, column, version, loaded)
+                except _NoAnswerError as error:
+                    self.left_out[f"{name}, {column.name}"] = str(error)
+                yield done
+        except (DataError, ReadError) as error:
+            self.left_out[name] = error.reason
+
+    def _load(self, case: Case, name: str) -> _Loaded:
+        loaded = _Loaded(case, self._folder)
+        self.shares[name] = loaded.fair.shares
+        return loaded
+
+    def _cell(
+        self, case: Case, column: Column, version: str, loaded: Callable[[], _Loaded]
+    ) -> list[SliceRow]:
+        """Give a column's rows of a case, measured where they are missing or out of date."""
         cell = Cell(case.series, case.dose, column.name)
-        version = column.version if simulation is None else f"{column.version}-{simulation.digest}"
-        reason = ""
-        if file.has(cell, version, case.names):
-            file.relabel(cell, case.training)
+        if self._file.has(cell, version, case.names):
+            self._file.relabel(cell, case.training)
         else:
-            loaded = loaded or _Loaded(case, folder)
-            try:
-                rows, answer = _measure(case, column, version, loaded)
-            except DataError as error:
-                reason = error.reason
-            else:
-                if column.name == judged:  # before the rows, with which the cell is done
-                    keep_worst(folder / WORST, case, loaded.fair, answer.hu)
-                file.put(cell, rows)
-        yield column, reason
+            rows, answer = _measure(case, column, version, loaded())
+            if column.name == self._judged:  # before the rows, with which the cell is done
+                keep_worst(self._folder / WORST, case, loaded().fair, answer.hu)
+            self._file.put(cell, rows)
+        return self._file.rows(cell)
 
 
 def _measure(
     case: Case, column: Column, version: str, loaded: _Loaded
 ) -> tuple[list[SliceRow], Answer]:
     start = perf_counter()
-    answer = column.denoise(loaded.fair)
+    try:
+        answer = column.denoise(loaded.fair)
+    except DataError as error:
+        raise _NoAnswerError(error.reason) from error
     seconds = (perf_counter() - start) / len(case.slices)
     return list(_rows(case, column, version, loaded, answer, seconds)), answer
 

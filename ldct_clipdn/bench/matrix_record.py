@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ldct_clipdn.bench.results import versions, write_text
+from ldct_clipdn.batch.manifest import tool_versions
+from ldct_clipdn.bench.fair import NoiseShares
+from ldct_clipdn.bench.results import write_text
 from ldct_clipdn.errors import ConfigError
 
 __all__ = ["CallRecord"]
@@ -37,17 +40,20 @@ class CallRecord:
         self, folder: Path, columns: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]
     ) -> None:
         self._path = folder / FILE
-        self._earlier = _calls(self._path)
+        self._earlier, self._shares = _known(self._path)
         own = {name: dict(one) for name, one in columns.items()}
-        self._call = {"columns": own, **settings, "versions": versions()}
+        self._call = {"columns": own, **settings, "versions": tool_versions()}
 
-    def write(self, left_out: Mapping[str, str]) -> None:
+    def write(self, left_out: Mapping[str, str], shares: Mapping[str, NoiseShares]) -> None:
         """Write all calls; a call like an earlier one is not told twice.
 
         Parameters
         ----------
         left_out
             What could not be measured, with the reason.
+        shares
+            By case: what of the added noise is taken off the full dose for the fair error, and how
+            certain that is. Those of earlier calls stay.
 
         Raises
         ------
@@ -57,15 +63,23 @@ class CallRecord:
         call = {**self._call, "left_out": dict(left_out)}
         calls = [*(one for one in self._earlier if one != call), call]
         columns = {name: one for each in calls for name, one in each["columns"].items()}
-        text = json.dumps({"columns": columns, "calls": calls}, indent=2)
+        known = {**self._shares, **{name: _share(one) for name, one in shares.items()}}
+        text = json.dumps({"columns": columns, "shares": known, "calls": calls}, indent=2)
         write_text(self._path, text + "\n")
 
 
-def _calls(path: Path) -> list[dict[str, Any]]:
+def _share(one: NoiseShares) -> dict[str, Any]:
+    error = round(one.share_error, 4) if math.isfinite(one.share_error) else None
+    return {"a": round(one.share, 4), "standard_error": error, "blocks": one.blocks}
+
+
+def _known(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Give earlier calls and shares; of before shares were kept there are none."""
     if not path.exists():
-        return []
+        return [], {}
     try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["calls"])
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return list(record["calls"]), dict(record.get("shares", {}))
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             "this is no record of a matrix by this version",

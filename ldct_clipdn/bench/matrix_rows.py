@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ldct_clipdn.bench.results import make_folder, read_rows, write_rows
+from ldct_clipdn.bench.results import make_folder, read_rows, require_resume, write_rows
 from ldct_clipdn.bench.slice_measures import Measures
-from ldct_clipdn.errors import ConfigError
 
 __all__ = ["Cell", "MatrixFile", "SliceRow", "best_share", "gain_of", "removed_share"]
 
@@ -168,12 +167,7 @@ class MatrixFile:
     def __init__(self, folder: Path, *, resume: bool) -> None:
         make_folder(folder)
         self.path = folder / FILE
-        if self.path.exists() and not resume:
-            raise ConfigError(
-                "there are results here, and they are never overwritten",
-                path=folder,
-                remedy="Add --resume to go on with them, or name another folder",
-            )
+        require_resume(self.path, resume=resume)
         self._cells: dict[Cell, list[SliceRow]] = {}
         for row in read_rows(self.path, SliceRow):
             self._cells.setdefault(row.cell, []).append(row)

@@ -2,7 +2,8 @@
 
 The channelised Hotelling observer sees an image through a few difference-of-Gaussian channels and
 weighs them best (dense channels of Abbey and Barrett, J. Opt. Soc. Am. A 18(3), 2001); the
-non-prewhitening observer compares with the signal itself (DICOM.md D.3).
+non-prewhitening observer compares with the signal itself (AAPM
+Task Group 233: Samei et al., Med. Phys. 46(11), 2019).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def channels(size: int) -> NDArray[np.float64]:
     return np.stack(images, axis=1)
 
 
-def hotelling_aucs(present: Stack, absent: Stack, folds: int = FOLDS) -> NDArray[np.float64]:
+def hotelling_aucs(present: Stack, absent: Stack) -> NDArray[np.float64]:
     """Measure the observer's area under the ROC curve on images that its template never saw.
 
     Parameters
@@ -62,22 +63,21 @@ def hotelling_aucs(present: Stack, absent: Stack, folds: int = FOLDS) -> NDArray
     present, absent
         [N, size, size] with and without the signal, centred at pixel size // 2; the two sets with
         noise of their own.
-    folds
-        Parts of the images; each is judged by the template of the others.
 
     Returns
     -------
     numpy.ndarray
-        [folds]; the mean is the estimate.
+        [10], of parts of the images, each judged by the template of the others; the mean is the
+        estimate.
     """
     basis = channels(present.shape[-1])
     with_, without = (one.reshape(len(one), -1) @ basis for one in (present, absent))
-    return np.array([_auc_of_fold(with_, without, k, folds) for k in range(folds)])
+    return np.array([_auc_of_fold(with_, without, k) for k in range(FOLDS)])
 
 
-def _auc_of_fold(with_: Stack, without: Stack, fold: int, folds: int) -> float:
-    """Judge every `folds`-th image by the template of the rest."""
-    tested = [np.arange(len(one)) % folds == fold for one in (with_, without)]
+def _auc_of_fold(with_: Stack, without: Stack, fold: int) -> float:
+    """Judge every tenth image by the template of the rest."""
+    tested = [np.arange(len(one)) % FOLDS == fold for one in (with_, without)]
     known = [one[~test] for one, test in zip((with_, without), tested, strict=True)]
     covariance = sum(np.cov(one, rowvar=False) for one in known) / 2
     template = np.linalg.lstsq(covariance, known[0].mean(axis=0) - known[1].mean(axis=0))[0]
@@ -87,7 +87,7 @@ def _auc_of_fold(with_: Stack, without: Stack, fold: int, folds: int) -> float:
 
 
 def npw_detectability(signal: NDArray[np.floating], noise: Stack) -> float:
-    """Measure the non-prewhitening observer's d' (DICOM.md D.3), in the image domain.
+    """Measure the non-prewhitening observer's d', in the image domain.
 
     With the signal w as template, d' = w.w / SD(w.n): the formula over |W|^2 TTF^2 and NPS, by
     Parseval, and without an NPS that needs uniform regions.

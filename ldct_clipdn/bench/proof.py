@@ -13,11 +13,11 @@ from typing import Final
 
 import numpy as np
 
-from ldct_clipdn.bench.cases import Case, find_cases, read_case
+from ldct_clipdn.bench.cases import Case, find_cases, leaving_out, read_case
 from ldct_clipdn.bench.columns import INPUT_COLUMN, ORACLE, Answer, Column, oracle_columns
 from ldct_clipdn.bench.fair import FairSet, window_psnr
 from ldct_clipdn.bench.results import write_rows
-from ldct_clipdn.errors import DataError, ReadError
+from ldct_clipdn.errors import DataError
 
 __all__ = ["ProofRow", "run_proof"]
 
@@ -50,7 +50,8 @@ class ProofRow:
     bias_hu
         Mean change in soft tissue.
     setting
-        What a filter was set to.
+        What a filter was set to; for the truth the share `a` of the added noise in F*, with its
+        standard error.
     """
 
     series: str
@@ -106,13 +107,9 @@ def run_proof(
     rows: list[ProofRow] = []
     for case in find_cases([dataset_dir], doses, limit):
         say(f"{case.series}, dose {case.dose}, {len(case.slices)} slices")
-        try:
-            fair = FairSet(*read_case(case))
-        except (DataError, ReadError) as error:
-            say(f"  left out: {error.reason}")
-            continue
-        rows += _measure(case, fair, judged)
-        write_rows(target / "fair.csv", [asdict(one) for one in rows])
+        with leaving_out(say):
+            rows += _measure(case, FairSet(*read_case(case)), judged)
+            write_rows(target / "fair.csv", [asdict(one) for one in rows])
     if not rows:
         raise DataError("no series with uniform soft tissue to measure on", path=dataset_dir)
     return rows
@@ -152,7 +149,8 @@ def _measure(case: Case, fair: FairSet, judged: Column) -> list[ProofRow]:
 
 def _truth(case: Case, fair: FairSet, yardstick: float) -> ProofRow:
     nan, shares = float("nan"), fair.shares
-    setting = f"a = {shares.share:.3f}, {shares.blocks} blocks"
+    error = f" ± {shares.share_error:.3f}" if np.isfinite(shares.share_error) else ""
+    setting = f"a = {shares.share:.3f}{error}, {shares.blocks} blocks"
     return ProofRow(
         case.series, case.dose, len(case.slices), TRUTH, 1.0, 1 / yardstick, nan, nan, 0.0, setting
     )

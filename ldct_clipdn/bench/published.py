@@ -43,7 +43,7 @@ class PublishedEfficiency(NamedTuple):
     seconds
         Time per image, on a device that the paper does not name.
     gmac
-        What the paper calls FLOPs, in billions; it counts multiply-adds (PROTOCOL.md 3.3).
+        What the paper calls FLOPs, in billions; it counts multiply-adds.
     """
 
     parameters_m: float

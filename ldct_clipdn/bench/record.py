@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from ldct_clipdn.bench.results import Results, versions, write_text
+from ldct_clipdn.batch.manifest import tool_versions
+from ldct_clipdn.bench.results import Results, write_text
 from ldct_clipdn.core.noise import PUBLISHED_SEED
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.errors import ConfigError, ReadError
 
-__all__ = ["Contents", "files_sha256", "known_counterparts", "open_results"]
+__all__ = ["Contents", "files_sha256", "known_counterparts", "open_results", "require_same_run"]
 
 RECORD_FILE: Final = "run.json"
 
@@ -62,20 +64,20 @@ def open_results(
     """
     results = Results(folder, resume=resume)
     path = folder / RECORD_FILE
-    known = _read(path) if len(results) else {}
+    known = _read(path, "settings") if len(results) else {}
     settings: dict[str, Any] = known.get("settings", {})
     pictures: dict[str, dict[str, str]] = known.get("sets", {})
     given = json.loads(json.dumps(methods, default=str))
     other = [name for name, one in given.items() if settings.get(name, one) != one]
-    _require_same(path, "settings", other)
+    _require_none(path, [f"settings of {name}" for name in other], "settings")
     other = [name for name, one in sets.items() if not _one_set(pictures.get(name, {}), one)]
-    _require_same(path, "pictures", other)
+    _require_none(path, [f"pictures of {name}" for name in other], "pictures")
     call = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "methods": list(methods),
         "sets": list(sets),
         "device": device,
-        "versions": versions(),
+        "versions": tool_versions(),
     }
     record = {
         "settings": {**settings, **given},
@@ -129,16 +131,43 @@ def files_sha256(paths: Iterable[Path]) -> str:
             digest.update(path.read_bytes())
         except OSError as error:
             raise ReadError(
-                f"cannot be read ({error.strerror})", path=path, remedy="Check the file"
+                f"cannot be read ({system_words(error)})", path=path, remedy="Check the file"
             ) from error
     return digest.hexdigest()
 
 
-def _read(path: Path) -> dict[str, Any]:
+def require_same_run(folder: Path, depends: Mapping[str, Any]) -> None:
+    """Refuse a folder of other weights or settings; note those of an empty one in `run.json`.
+
+    Parameters
+    ----------
+    folder
+        Output folder, of results that are all made with one set of settings.
+    depends
+        What they depend on.
+
+    Raises
+    ------
+    ConfigError
+        When the folder's were made with others, or its record is damaged.
+    WriteError
+        When the folder cannot be written.
+    """
+    path = folder / RECORD_FILE
+    given: dict[str, Any] = json.loads(json.dumps(depends))
+    if path.exists():
+        known = _read(path)
+        other = [name for name in given if known.get(name) != given[name]]
+        _require_none(path, other, "weights and settings")
+    write_text(path, json.dumps(given, indent=2) + "\n")
+
+
+def _read(path: Path, *needed: str) -> dict[str, Any]:
     try:
-        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        known["settings"]
-    except (OSError, ValueError, KeyError) as error:
+        known: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+        for name in needed:
+            known[name]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             "the record of these results is missing or damaged",
             path=path,
@@ -147,10 +176,10 @@ def _read(path: Path) -> dict[str, Any]:
     return known
 
 
-def _require_same(path: Path, what: str, differing: Iterable[str]) -> None:
-    if names := ", ".join(differing):
+def _require_none(path: Path, differing: Sequence[str], what: str) -> None:
+    if differing:
         raise ConfigError(
-            f"these results were made with other {what} of {names}",
+            f"these results were made with other {', '.join(differing)}",
             path=path,
             remedy=f"Give the same {what}, or name another folder",
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,10 +10,6 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
-import numpy as np
-import torch
-
-import ldct_clipdn
 from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.errors import ConfigError, WriteError
 
@@ -26,8 +21,8 @@ __all__ = [
     "make_folder",
     "markdown_table",
     "read_rows",
+    "require_resume",
     "result_file",
-    "versions",
     "write_rows",
     "write_text",
 ]
@@ -112,12 +107,7 @@ class Results:
     def __init__(self, folder: Path, *, resume: bool) -> None:
         self.folder = folder
         self.path = folder / SCORES_FILE
-        if self.path.exists() and not resume:
-            raise ConfigError(
-                "there are results here, and they are never overwritten",
-                path=folder,
-                remedy="Add --resume to go on with them, or name another folder",
-            )
+        require_resume(self.path, resume=resume)
         self._rows = {row.key: row for row in self._read()}
         if self._rows:  # without a line that was cut off, to which the next would be glued
             self._write(self, "w")
@@ -155,7 +145,9 @@ class Results:
                     writer.writerow(field.name for field in fields(Row))
                 writer.writerows(astuple(row) for row in rows)
         except OSError as error:
-            raise WriteError(f"cannot be written ({error.strerror})", path=self.path) from error
+            raise WriteError(
+                f"cannot be written ({system_words(error)})", path=self.path
+            ) from error
 
     def _read(self) -> Iterator[Row]:
         if not self.path.exists():
@@ -175,6 +167,29 @@ class Results:
                     )
                 except (TypeError, ValueError, KeyError):
                     continue  # the line that was being written when the run was cut off
+
+
+def require_resume(path: Path, *, resume: bool) -> None:
+    """Refuse to overwrite results.
+
+    Parameters
+    ----------
+    path
+        Their file.
+    resume
+        Whether they are gone on with.
+
+    Raises
+    ------
+    ConfigError
+        When there are some and `resume` is false.
+    """
+    if path.exists() and not resume:
+        raise ConfigError(
+            "there are results here, and they are never overwritten",
+            path=path.parent,
+            remedy="Add --resume to go on with them, or name another folder",
+        )
 
 
 def file_stem(name: str) -> str:
@@ -209,7 +224,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WriteError(f"cannot be written ({error.strerror})", path=folder) from error
+        raise WriteError(f"cannot be written ({system_words(error)})", path=folder) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -334,19 +349,3 @@ def markdown_table(lines: Sequence[Sequence[str]]) -> str:
     """
     head, *body = lines
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body))
-
-
-def versions() -> dict[str, str]:
-    """Say what computed.
-
-    Returns
-    -------
-    dict
-        Version by name.
-    """
-    return {
-        "ldct_clipdn": ldct_clipdn.__version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }

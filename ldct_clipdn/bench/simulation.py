@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Agreement", "Place", "Spread", "compare_noise", "compare_own_noise"]
 
 TILE: Final = 32
-TISSUES: Final = {
+TILE_TISSUES: Final = {
     "lung": (-950.0, -500.0),
     "fat": (-200.0, -50.0),
     "soft": (-50.0, 150.0),
@@ -194,7 +194,7 @@ def _place(ratios: list[float]) -> Place:
 
 
 def _tissue(hu: float) -> str | None:
-    return next((name for name, (low, high) in TISSUES.items() if low <= hu < high), None)
+    return next((name for name, (low, high) in TILE_TISSUES.items() if low <= hu < high), None)
 
 
 def _radial(tiles: NDArray[np.float32]) -> NDArray[np.float64]:

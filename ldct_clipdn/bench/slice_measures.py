@@ -26,7 +26,7 @@ WINDOWS: Final = {
     column: next(ruler for ruler in RULERS if ruler.name == name)
     for column, name in (("4096", "full"), ("2000", "2000 HU"), ("400", "abdomen"))
 }
-"""The rulers of PEERS.md e3 by the width of their window in HU; standard SSIM."""
+"""The windows that papers report, by their width in HU; standard SSIM."""
 
 LEAST_PIXELS: Final = 500
 """Pixels of a tissue that its mean HU needs."""
@@ -54,7 +54,7 @@ class Measures:
         The same in [-160, 240] HU.
     bias_lung, bias_fat, bias_soft, bias_bone
         Mean change of the tissue in HU; not judged where over 1 % of it lies at the lowest HU that
-        can be stored (DICOM.md D.3).
+        can be stored.
     nps_shift
         Relative change of the noise power's mean frequency in uniform soft tissue.
     edge_ratio

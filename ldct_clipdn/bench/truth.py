@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -29,7 +28,8 @@ from ldct_clipdn.bench.known_truth import (
     measure_phantoms,
     phantom_draws,
 )
-from ldct_clipdn.bench.results import file_stem, make_folder, read_rows, write_rows, write_text
+from ldct_clipdn.bench.record import require_same_run
+from ldct_clipdn.bench.results import file_stem, make_folder, read_rows, write_rows
 from ldct_clipdn.bench.truth_figures import draw_discs, draw_edges, draw_maps, draw_phantoms
 from ldct_clipdn.bench.truth_parts import PARTS
 from ldct_clipdn.bench.truth_tables import write_report
@@ -149,7 +149,7 @@ def run_truth(
         When the folder cannot be written.
     """
     make_folder(folder)
-    _check_same_run(folder, engine, options)
+    require_same_run(folder, _depends(engine, options))
     measures: dict[str, Callable[[], Rows]] = {
         "phantom": lambda: _phantoms(engine, folder, say),
         "discs": lambda: _discs(engine, folder, options, say),
@@ -249,8 +249,9 @@ def real_slices(folders: Sequence[Path]) -> Iterator[RealSlice]:
         yield RealSlice(case.series, hu, how.spacing_mm)
 
 
-def _check_same_run(folder: Path, engine: Backend, options: TruthOptions) -> None:
-    depends = {
+def _depends(engine: Backend, options: TruthOptions) -> dict[str, Any]:
+    """Say what the rows depend on."""
+    return {
         "weights": engine.weights.sha256,
         "draws": options.draws,
         "slice_draws": options.slice_draws,
@@ -259,11 +260,3 @@ def _check_same_run(folder: Path, engine: Backend, options: TruthOptions) -> Non
         "strengths": STRENGTHS,
         "phantoms": [*PATIENTS, SHEPP_LOGAN],
     }
-    path = folder / "run.json"
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != depends:
-        raise ConfigError(
-            "the folder holds results of other weights or settings",
-            path=folder,
-            remedy="Give another folder, or the same weights and settings to go on",
-        )
-    write_text(path, json.dumps(depends, indent=2) + "\n")

@@ -107,9 +107,10 @@ def _write_record(
     args: argparse.Namespace, nets: Sequence[FeatureNet], device: torch.device
 ) -> Path:
     """Write down how the points were measured."""
+    from ldct_clipdn.batch.manifest import tool_versions
     from ldct_clipdn.bench.experiment import device_name
     from ldct_clipdn.bench.record import files_sha256
-    from ldct_clipdn.bench.results import versions, write_text
+    from ldct_clipdn.bench.results import write_text
 
     path: Path = args.out / f"similarity_{args.noise}.json"
     record = {
@@ -118,7 +119,7 @@ def _write_record(
         "crop": args.crop,
         "copies": args.copies if args.tsne else None,
         "seed": args.seed,
-        "versions": versions(),
+        "versions": tool_versions(),
         "device": device_name(device),
     }
     write_text(path, json.dumps(record, indent=2) + "\n")

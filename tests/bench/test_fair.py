@@ -44,6 +44,20 @@ def test_shares_of_known_noise(pair: tuple[np.ndarray, ...]) -> None:
     assert shares.share == pytest.approx(1 / 3, abs=0.08)
 
 
+def test_how_certain_the_share_is(pair: tuple[np.ndarray, ...]) -> None:
+    """Jackknife: the shares without each slice, measured one by one."""
+    _, full, quarter = pair
+    without = [
+        measure_shares(np.delete(full, k, axis=0), np.delete(quarter, k, axis=0)).share
+        for k in range(3)
+    ]
+    expected = np.sqrt(2 / 3 * np.sum((without - np.mean(without)) ** 2))
+    shares = measure_shares(full, quarter)
+    assert shares.share_error == pytest.approx(expected)
+    assert 0.002 < shares.share_error < 0.1
+    assert np.isnan(measure_shares(full[:1], quarter[:1]).share_error)
+
+
 def test_differences_are_those_of_the_error_to_the_truth(pair: tuple[np.ndarray, ...]) -> None:
     truth, full, quarter = pair
     fair = FairSet(full, quarter)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import make_series
 from coloured import B30F, coloured_noise
+from real_pairs import SIZE, body, save_pair, save_series
 
 from ldct_clipdn.bench import cases
 from ldct_clipdn.bench.cases import find_cases
@@ -20,35 +20,10 @@ from ldct_clipdn.bench.peers import build_peer
 from ldct_clipdn.core.weight_files import file_sha256
 from ldct_clipdn.errors import DataError, WriteError
 
-SIZE = 160
-
-
-def _truth() -> np.ndarray:
-    y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2
-    hu = np.where((x / 75) ** 2 + (y / 65) ** 2 < 1, 50.0, -1000.0)
-    hu[(x - 30) ** 2 + y**2 < 600] = 110
-    return hu.astype(np.float32)
-
-
-def _series(folder: Path, images: list[np.ndarray]) -> Path:
-    make_series(
-        folder,
-        slices=len(images),
-        rows=SIZE,
-        columns=SIZE,
-        hu=lambda k: images[k],
-        seed=len(str(folder)),
-    )
-    return folder
-
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    full = [_truth() + coloured_noise(B30F, SIZE, 12.0, seed=k) for k in range(2)]
-    low = [one + coloured_noise(B30F, SIZE, 21.0, seed=9 + k) for k, one in enumerate(full)]
-    for name, images in (("full_3mm", full), ("quarter_3mm", low)):
-        _series(tmp_path / "data" / name / "L001", images)
-    return tmp_path / "data"
+    return save_pair(tmp_path / "data")
 
 
 def _column(name: str, denoise: Callable[[np.ndarray], np.ndarray]) -> Column:
@@ -65,8 +40,8 @@ def test_shares_of_known_results(dataset, tmp_path, monkeypatch):
     seen: dict[str, list[float]] = {"noise": []}
 
     def half(hu: np.ndarray) -> np.ndarray:
-        seen["noise"].append(float((hu - _truth())[:, 60:100, 30:70].std()))
-        return (hu + _truth()) / 2
+        seen["noise"].append(float((hu - body())[:, 60:100, 30:70].std()))
+        return (hu + body()) / 2
 
     networks = [_column("same", lambda hu: hu), _column("half", half)]
     target = tmp_path / "out" / "generalise.csv"
@@ -116,7 +91,7 @@ def test_a_target_that_cannot_be_written_is_said(dataset):
 
 
 def test_without_soft_tissue_there_is_nothing(tmp_path):
-    folder = _series(tmp_path / "L002", [np.full((SIZE, SIZE), -1000.0)])
+    folder = save_series(tmp_path / "L002", [np.full((SIZE, SIZE), -1000.0)])
     said: list[str] = []
     with pytest.raises(DataError, match="no series with uniform soft tissue"):
         measure_generalisation(find_cases([folder], (0.25,)), [], tmp_path / "no.csv", said.append)
@@ -124,7 +99,7 @@ def test_without_soft_tissue_there_is_nothing(tmp_path):
 
 
 def test_a_damaged_file_is_left_out_and_the_rest_goes_on(dataset, tmp_path):
-    damaged = _series(tmp_path / "damaged" / "L003", [_truth()])
+    damaged = save_series(tmp_path / "damaged" / "L003", [body()])
     for path in damaged.iterdir():
         path.write_bytes(path.read_bytes()[:-SIZE])
     said: list[str] = []

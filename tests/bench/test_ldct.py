@@ -48,7 +48,7 @@ def test_low_dose_is_scored_by_both_rulers_beside_the_printed_figures(challenge,
     assert cell.psnr == pytest.approx(np.mean([one.psnr for one in expected]))
     assert cell.ssim == pytest.approx(np.mean([one.ssim for one in expected]))
     stretched = table.measured["range 3096", place[1]]["noisy"]
-    assert cell.psnr - stretched.psnr == pytest.approx(0.05, abs=0.02)  # PROTOCOL.md 2.3
+    assert cell.psnr - stretched.psnr == pytest.approx(0.05, abs=0.02)
     assert [name for name, printed in table.published.items() if printed] == [
         place, ("range 3096", place[1])
     ]  # fmt: skip
@@ -154,3 +154,10 @@ def test_a_trained_peer_is_a_method_too(tmp_path):
     assert method.settings["encoder"] == "none (dncnn, width 8)"
     hu = np.float32([[-1000, 40], [0, 3000]]).repeat(12, 0)
     np.testing.assert_allclose(method.denoise(hu), hu, atol=1e-3)  # it has not learnt anything yet
+
+
+def test_what_is_no_slice_is_no_result(challenge, tmp_path):
+    bad = CTMethod("bad", lambda hu: hu * np.float32("nan"), {})
+    with pytest.raises(DataError, match=r"bad: the denoiser made NaN or infinity of L067_QD_1"):
+        run_ldct(challenge, [bad], tmp_path / "out", RunSettings(torch.device("cpu")), limit=1)
+    assert not (tmp_path / "out/table.md").exists()

@@ -375,6 +375,8 @@ def test_a_run_goes_on_and_only_computes_what_is_missing(dataset: Path, tmp_path
     assert set(record["columns"]) >= {"input", "TV (oracle)", "b"}  # whose rows are still there
     assert [one["columns"].get("a") for one in record["calls"]] == [{"w": 1}, {"w": 1}, {"w": 2}]
     assert all(one["versions"] and one["device"] == "cpu" for one in record["calls"])
+    (share,) = record["shares"].values()
+    assert 0 < share["standard_error"] < 0.1 < share["a"]
     row = next(row for row in rows if row["method"] == "a")
     assert float(row["removed"]) > 0
     assert float(row["gain"]) != 1

@@ -46,7 +46,7 @@ def test_no_signal_is_not_seen():
 
 
 def test_npw_is_the_formula_over_spectra():
-    """d'^2 = (sum |W|^2)^2 / sum |W|^2 NPS, noise made to have a known NPS (DICOM.md D.3)."""
+    """d'^2 = (sum |W|^2)^2 / sum |W|^2 NPS, noise made to have a known NPS."""
     rng = np.random.default_rng(7)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(SIZE), np.fft.fftfreq(SIZE)))
     shape = frequency * np.exp(-((frequency / 0.3) ** 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from builders import make_series
 from coloured import B30F, coloured_noise
+from real_pairs import SIZE, body, save_pair
 
 from ldct_clipdn.bench import cases
 from ldct_clipdn.bench.classic import CLASSIC
@@ -17,15 +19,6 @@ from ldct_clipdn.bench.columns import Answer, Column
 from ldct_clipdn.bench.proof import run_proof
 from ldct_clipdn.cli.main import main
 from ldct_clipdn.errors import DataError
-
-SIZE = 160
-
-
-def _truth() -> np.ndarray:
-    y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2
-    hu = np.where((x / 75) ** 2 + (y / 65) ** 2 < 1, 50.0, -1000.0)
-    hu[(x - 30) ** 2 + y**2 < 600] = 110
-    return hu.astype(np.float32)
 
 
 @pytest.fixture(autouse=True)
@@ -42,22 +35,11 @@ def _column(name: str, denoise: Callable[[np.ndarray], np.ndarray]) -> Column:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    full = [_truth() + coloured_noise(B30F, SIZE, 12.0, seed=k) for k in range(2)]
-    low = [one + coloured_noise(B30F, SIZE, 21.0, seed=9 + k) for k, one in enumerate(full)]
-    for name, images in (("full_3mm", full), ("quarter_3mm", low)):
-        make_series(
-            tmp_path / "data" / name / "L001",
-            slices=2,
-            rows=SIZE,
-            columns=SIZE,
-            hu=lambda k, images=images: images[k],
-            seed=len(name),
-        )
-    return tmp_path / "data"
+    return save_pair(tmp_path / "data")
 
 
 def test_rows_of_a_real_pair(dataset: Path, tmp_path: Path) -> None:
-    perfect = _column("perfect", lambda hu: np.stack([_truth()] * len(hu)))
+    perfect = _column("perfect", lambda hu: np.stack([body()] * len(hu)))
     rows = run_proof(dataset, perfect, tmp_path / "out")
     by_method = {row.method: row for row in rows}
     assert set(by_method) == {"input", "Gaussian", "TV", "NLM", "Wiener", "truth", "perfect"}
@@ -67,6 +49,7 @@ def test_rows_of_a_real_pair(dataset: Path, tmp_path: Path) -> None:
     assert by_method["perfect"].gain == pytest.approx(by_method["truth"].gain, rel=0.12)
     assert by_method["perfect"].worst_gain > 1
     assert max(by_method[one.name].gain for one in CLASSIC) == pytest.approx(1)
+    assert re.fullmatch(r"a = 0\.\d{3} ± 0\.\d{3}, \d+ blocks", by_method["truth"].setting)
     with (tmp_path / "out" / "fair.csv").open(newline="") as file:
         assert [row["method"] for row in csv.DictReader(file)] == [row.method for row in rows]
 
@@ -102,3 +85,4 @@ def test_command(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     table = capsys.readouterr().out
     assert table.startswith("| series | dose | method |")
     assert "| t |" in table
+    assert re.search(r"\| a = 0\.\d{3} ± 0\.\d{3}, \d+ blocks \|\n", table)

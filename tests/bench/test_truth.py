@@ -210,8 +210,15 @@ def test_a_run_writes_everything_and_goes_on(tmp_path, monkeypatch):
     again = run_truth(IdentityBackend(), tmp_path, options, done.append)
     assert done[0] == "clean ..."
     assert again["phantom"] == results["phantom"]
-    with pytest.raises(ConfigError, match="other weights or settings"):
-        run_truth(IdentityBackend(), tmp_path, TruthOptions(draws=30))
+    with pytest.raises(ConfigError, match=r"run\.json: these results were made with other draws\."):
+        run_truth(IdentityBackend(), tmp_path, TruthOptions(draws=30, slice_draws=2))
+
+
+@pytest.mark.parametrize("damaged", ['{"weights": ', "[1]", "3"])
+def test_a_damaged_record_is_told(tmp_path, damaged):
+    (tmp_path / "run.json").write_text(damaged)
+    with pytest.raises(ConfigError, match=r"run\.json: the record .* missing or damaged"):
+        run_truth(IdentityBackend(), tmp_path, TruthOptions())
 
 
 @pytest.mark.usefixtures("small")

@@ -13,6 +13,7 @@ from ldct_clipdn.cli.benchmark.pictures import progress_bar
 from ldct_clipdn.cli.options import add_command, at_least, print_json
 
 if TYPE_CHECKING:
+    from ldct_clipdn.batch.manifest import tool_versions
     from ldct_clipdn.bench.efficiency import Efficiency
 
 __all__ = ["add_parser", "run"]
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         measure_efficiency,
     )
     from ldct_clipdn.bench.experiment import device_name
-    from ldct_clipdn.bench.results import make_folder, versions
+    from ldct_clipdn.bench.results import make_folder
     from ldct_clipdn.errors import ConfigError
     from ldct_clipdn.inference.engine import pick_device
 
@@ -91,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
             progress(done - 1, len(chosen), name)
             rows.append(measure_efficiency(name, networks.pop(name), device, **size))
     table = efficiency_table(rows, device_name(device), **size)
-    about = {"device": device_name(device), "versions": versions(), "seed": 0, **size}
+    about = {"device": device_name(device), "versions": tool_versions(), "seed": 0, **size}
     record = {**about, "networks": [asdict(row) for row in rows]}
     if args.out is not None:
         _write(args.out, table, rows, record)

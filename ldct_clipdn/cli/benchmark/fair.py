@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ldct_clipdn.cli.benchmark.pictures import sayer
 from ldct_clipdn.cli.options import add_command, print_json
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ of normal dose, judged by the fair error: an error to the truth that does not re
 back. Beside the denoiser stand classic filters at their best strength on these very slices, and
 the truth. The table goes to OUT/fair.csv."""
 
-COLUMNS: Final = ("series", "dose", "method", "removed", "gain", "worst", "PSNR", "bias HU")
+COLUMNS: Final = (
+    "series", "dose", "method", "removed", "gain", "worst", "PSNR", "bias HU", "setting"
+)  # fmt: skip
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -58,17 +60,13 @@ def run(args: argparse.Namespace) -> int:
     from ldct_clipdn.bench.proof import run_proof
     from ldct_clipdn.inference.engine import pick_device
 
-    def say(line: str) -> None:
-        if not args.quiet:
-            print(line, file=sys.stderr)
-
     rows = run_proof(
         args.dataset,
         network_column(args.weights, pick_device(args.device)),
         args.out,
         doses=args.dose,
         limit=args.limit,
-        say=say,
+        say=sayer(args),
     )
     if args.json:
         print_json({"rows": [vars(row) for row in rows]})
@@ -78,9 +76,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(rows: list[ProofRow]) -> None:
-    print("| " + " | ".join(COLUMNS) + " |")
-    print("|---" * len(COLUMNS) + "|")
-    for row in rows:
-        numbers = (row.removed, row.gain, row.worst_gain, row.psnr, row.bias_hu)
-        shown = (f"{one:.{digits}f}" for one, digits in zip(numbers, (3, 3, 3, 2, 2), strict=True))
-        print("| " + " | ".join((row.series, row.dose, row.method, *shown)) + " |")
+    from ldct_clipdn.bench.results import markdown_table
+
+    print(markdown_table([COLUMNS, *(_line(row) for row in rows)]))
+
+
+def _line(row: ProofRow) -> list[str]:
+    gains = (f"{one:.3f}" for one in (row.removed, row.gain, row.worst_gain))
+    others = (f"{one:.2f}" for one in (row.psnr, row.bias_hu))
+    return [row.series, row.dose, row.method, *gains, *others, row.setting]

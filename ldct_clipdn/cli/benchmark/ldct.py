@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ldct_clipdn.cli.benchmark.pictures import print_table, progress_bar
+from ldct_clipdn.cli.benchmark.pictures import print_table, progress_bar, sayer
 from ldct_clipdn.cli.options import add_command, at_least, print_json
 
 if TYPE_CHECKING:
@@ -237,9 +236,5 @@ def _chosen(args: argparse.Namespace) -> list[Column]:
     if not args.choose:
         return []
 
-    def say(line: str) -> None:
-        if not args.quiet:
-            print(line, file=sys.stderr)
-
     cases = find_cases(args.choose, (CHOOSING_DOSE,), 1)
-    return chosen_columns(known_strengths(cases, args.out, say))
+    return chosen_columns(known_strengths(cases, args.out, sayer(args)))

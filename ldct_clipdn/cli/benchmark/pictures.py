@@ -1,10 +1,10 @@
-"""What the tables over sets of pictures share: options, progress bar, methods, printing."""
+"""What the tables share: options of those over sets of pictures, methods, progress, printing."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +28,7 @@ __all__ = [
     "noises_of",
     "print_table",
     "progress_bar",
+    "sayer",
     "settings_of",
 ]
 
@@ -232,6 +233,27 @@ def progress_bar(args: argparse.Namespace, unit: str = " pictures") -> Iterator[
             bar.update(done - bar.n)
 
         yield progress
+
+
+def sayer(args: argparse.Namespace) -> Callable[[str], None]:
+    """Give what is told of every step, in words for the terminal.
+
+    Parameters
+    ----------
+    args
+        As parsed.
+
+    Returns
+    -------
+    callable
+        Prints a line beside the results; nothing with --quiet.
+    """
+
+    def say(line: str) -> None:
+        if not args.quiet:
+            print(line, file=sys.stderr)
+
+    return say
 
 
 def print_table(table: Table, args: argparse.Namespace) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Final
 
 from ldct_clipdn.bench.truth_parts import PARTS
+from ldct_clipdn.cli.benchmark.pictures import sayer
 from ldct_clipdn.cli.options import add_command, at_least, print_json
 
 __all__ = ["add_parser", "run"]
@@ -68,11 +68,7 @@ def run(args: argparse.Namespace) -> int:
         tuple(args.part) or PARTS, args.draws, args.slice_draws, tuple(args.ct), args.seed
     )
 
-    def say(line: str) -> None:
-        if not args.quiet:
-            print(line, file=sys.stderr)
-
-    results = run_truth(engine, args.out, options, say)
+    results = run_truth(engine, args.out, options, sayer(args))
     if args.json:
         print_json(results)
     else:
