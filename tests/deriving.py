@@ -1,4 +1,4 @@
-"""Sources of every kind that DICOM.md names, and series derived from them, for tests."""
+"""Sources of many kinds, and series derived from them, for tests."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from builders import make_series
 from numpy.typing import NDArray
 
 from ldct_clipdn.io.dicom_read import read_slice
-from ldct_clipdn.io.dicom_write import write_derived
+from ldct_clipdn.io.dicom_write import derived_series
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import Result, Scan
-from ldct_clipdn.io.uids import Recipe
+from ldct_clipdn.io.uids import Recipe, series_uid
 
 Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -35,7 +35,7 @@ TIME = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 MIXED_TYPE = ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"]
 LONG_NAME = "A description of exactly sixty-four characters, as long as may be"[:64]
 
-# the six kinds of source that DICOM.md's checklist names, as arguments of `make_series`
+# as arguments of `make_series`
 KINDS: dict[str, dict[str, object]] = {
     "signed GE with padding": {
         "signed": True,
@@ -64,6 +64,23 @@ def results(scan: Scan, change: Change = soften) -> Iterable[Result]:
     for instance in scan.instances:
         before = read_slice(instance)
         yield Result(instance, before, change(before.hu))
+
+
+def write_derived(
+    scan: Scan,
+    results: Iterable[Result],
+    target: Path,
+    recipe: Recipe,
+    *,
+    time: datetime,
+    number: int,
+) -> Path:
+    """Write a derived series as a run does, and give its folder."""
+    with derived_series(scan, target, recipe, time=time, number=number) as writer:
+        for result in results:
+            if writer.kept(result.instance, result.before) is None:
+                writer.add(result)
+    return target / series_uid(scan, recipe)
 
 
 class Workshop:

@@ -17,6 +17,7 @@ from ldct_clipdn.batch.plan import check_folders, plan_run
 from ldct_clipdn.batch.readable import read_through
 from ldct_clipdn.ct.lowdose import check_choices
 from ldct_clipdn.errors import ConfigError, ReadError
+from ldct_clipdn.io.dicom_write import clear_unfinished
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.simulated import SimulationRecipe, write_simulated
 from ldct_clipdn.io.volumes import is_volume
@@ -137,6 +138,7 @@ def simulate_study(source: str | Path, target: str | Path, recipe: SimulationRec
     run = _Run(Path(source), Path(target), recipe, datetime.now().astimezone())
     check_folders(run.source, run.target)
     with hold_folder(run.target):
+        clear_unfinished(run.target)
         plan = plan_run(find_series(run.source))
         done = [_simulate(job, run) for job in plan.jobs]
     used = [one for _, each in done for one in each]

@@ -89,7 +89,11 @@ CHANGED: Final = {
 
 
 def check_derived(
-    source: Dataset, before: Slice, path: Path, output: OutputOptions = DEFAULT_OUTPUT
+    source: Dataset,
+    before: Slice,
+    path: Path,
+    output: OutputOptions = DEFAULT_OUTPUT,
+    checks: Sequence[Check] | None = None,
 ) -> list[str]:
     """Check one derived file against its source.
 
@@ -103,6 +107,8 @@ def check_derived(
         The derived file.
     output
         How it should be written.
+    checks
+        What is looked at; None: `DERIVED_CHECKS`.
 
     Returns
     -------
@@ -111,7 +117,7 @@ def check_derived(
     """
     with quiet_pydicom():
         try:
-            return check_data_set(source, before, read_file(path), output, path)
+            return check_data_set(source, before, read_file(path), output, path, checks)
         except ReadError as error:
             return [error.reason]
 

@@ -15,6 +15,7 @@ from ldct_clipdn import __version__
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.codes import PRODUCT, SYNTHESIZING_EQUIPMENT
 from ldct_clipdn.io.provenance import LONGEST_LO, MANUFACTURER, equipment_item
+from ldct_clipdn.io.store import on_disk
 from ldct_clipdn.io.uids import (
     IMPLEMENTATION_UID,
     IMPLEMENTATION_VERSION,
@@ -98,15 +99,9 @@ def write_new(
     study, frame = make_uid("study", patient_id), make_uid("frame", patient_id)
     uid = make_uid("series", *what, *digests)
     series = _Series(*names, series_number, spacing_mm, study, uid, frame)
-    try:
+    with on_disk(folder):
         _make_empty_folder(folder)
         return [_write(folder, series, index, stored) for index in range(len(stored))]
-    except OSError as error:
-        raise WriteError(
-            f"the series cannot be written: {error.strerror or error}",
-            path=folder,
-            remedy="Check free space and permissions",
-        ) from error
 
 
 def _check(

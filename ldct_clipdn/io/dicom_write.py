@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from ldct_clipdn.core.whole_file import UNFINISHED, system_words
+from ldct_clipdn.core.whole_file import UNFINISHED
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.attributes import quiet_pydicom, text
 from ldct_clipdn.io.codecs import decode_stored
 from ldct_clipdn.io.derive import derive_image
 from ldct_clipdn.io.dicom_check import check_derived
 from ldct_clipdn.io.dicom_read import read_file
-from ldct_clipdn.io.finished import Entry, Journal, JournalledWriter
+from ldct_clipdn.io.finished import Entry, Journal, SeriesWriter
 from ldct_clipdn.io.provenance import DerivedSeries, incompleteness
-from ldct_clipdn.io.scan import Kept, Result
-from ldct_clipdn.io.store import explained, refuse, store
+from ldct_clipdn.io.store import explained, name_folder, on_disk, refuse, store
 from ldct_clipdn.io.stored import to_stored
 from ldct_clipdn.io.uids import (
     Recipe,
@@ -36,52 +34,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ldct_clipdn.io.scan import Instance, Scan, Slice
+    from ldct_clipdn.io.scan import Instance, Result, Scan
 
 __all__ = [
-    "SeriesWriter",
     "clear_unfinished",
     "derived_series",
     "describe_series",
-    "sync_folder",
-    "write_derived",
 ]
-
-
-class SeriesWriter(Protocol):
-    """Takes one image of a derived series after the other."""
-
-    def kept(self, instance: Instance, before: Slice) -> Kept | None:
-        """Give what a run that was cut off finished of this image; None where nothing.
-
-        Parameters
-        ----------
-        instance
-            The source image.
-        before
-            Its pixels.
-        """
-
-    def add(self, result: Result) -> NDArray[np.int32]:
-        """Write one image, read it again and check it.
-
-        Parameters
-        ----------
-        result
-            Its new HU.
-
-        Returns
-        -------
-        numpy.ndarray
-            The stored values that were written: int32 [H, W].
-        """
-
-    def finish(self) -> None:
-        """Complete the series; every image must be there."""
-
-    @property
-    def folder(self) -> Path:
-        """Where the files lie."""
 
 
 @contextmanager
@@ -128,15 +87,13 @@ def derived_series(
         )
     kind = ImageWriter if scan.instances[0].frame is None else ObjectWriter
     try:
-        with _on_disk(folder), quiet_pydicom():
+        with on_disk(folder), quiet_pydicom():
             hidden.mkdir(exist_ok=True)
             writer: SeriesWriter = kind(hidden, scan, series)
         yield writer
-        with _on_disk(folder), quiet_pydicom():
+        with on_disk(folder), quiet_pydicom():
             writer.finish()
-            sync_folder(writer.folder)
-            writer.folder.rename(folder)
-            sync_folder(target)
+            name_folder(writer.folder, folder)
     except Exception:
         shutil.rmtree(hidden, ignore_errors=True)
         raise
@@ -169,49 +126,6 @@ def describe_series(scan: Scan, recipe: Recipe, *, time: datetime, number: int) 
     )
 
 
-def write_derived(
-    scan: Scan,
-    results: Iterable[Result],
-    target: Path,
-    recipe: Recipe,
-    *,
-    time: datetime,
-    number: int,
-) -> Path:
-    """Write a derived series, taking one result after the other.
-
-    Parameters
-    ----------
-    scan
-        The source: its images are those that `results` brings, in any order.
-    results
-        New HU of every image; is consumed slice by slice.
-    target
-        Folder in which the series' folder is made.
-    recipe
-        What was done.
-    time
-        The time of all clock attributes.
-    number
-        SeriesNumber of the derived series.
-
-    Returns
-    -------
-    Path
-        The folder, named by the derived series' UID; files are named by their SOP UIDs.
-
-    Raises
-    ------
-    WriteError
-        When a file cannot be written, a check fails, or the series is there already.
-    """
-    with derived_series(scan, target, recipe, time=time, number=number) as writer:
-        for result in results:
-            if writer.kept(result.instance, result.before) is None:
-                writer.add(result)
-    return target / series_uid(scan, recipe)
-
-
 def clear_unfinished(target: Path) -> None:
     """Remove what runs that were cut off have left, so that nothing hidden fills the disk.
 
@@ -225,22 +139,7 @@ def clear_unfinished(target: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def sync_folder(folder: Path) -> None:
-    """Have a folder's entries on disk, so that a power cut cannot lose them.
-
-    Parameters
-    ----------
-    folder
-        The folder.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-class ImageWriter(JournalledWriter):
+class ImageWriter(SeriesWriter):
     """Writes one file for each image.
 
     Parameters
@@ -284,7 +183,7 @@ class ImageWriter(JournalledWriter):
         """
         instance, before, hu, limited = result
         output = self._series.recipe.output
-        with _on_disk(self.folder), quiet_pydicom():
+        with on_disk(self.folder), quiet_pydicom():
             with explained(instance.path):
                 stored = to_stored(before, hu, instance.header)
                 ds = derive_image(instance, before, stored, self._series)
@@ -320,16 +219,3 @@ class ImageWriter(JournalledWriter):
     def _is_intact(self, entry: Entry) -> bool:
         path = self.folder / entry.name
         return path.is_file() and file_digest(path) == entry.sha256
-
-
-@contextmanager
-def _on_disk(folder: Path) -> Iterator[None]:
-    """Say which series could not be written, whatever the disk says."""
-    try:
-        yield
-    except OSError as error:
-        raise WriteError(
-            f"the series cannot be written: {system_words(error)}",
-            path=folder,
-            remedy="Check free space and permissions",
-        ) from error

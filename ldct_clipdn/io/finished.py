@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ldct_clipdn.io.provenance import DerivedSeries
-    from ldct_clipdn.io.scan import Instance, Slice
+    from ldct_clipdn.io.scan import Instance, Result, Slice
 
-__all__ = ["Entry", "Journal", "JournalledWriter"]
+__all__ = ["Entry", "Journal", "SeriesWriter"]
 
 
 class Entry(NamedTuple):
@@ -111,8 +111,14 @@ class Journal:
         self.entries[entry.source] = entry
 
 
-class JournalledWriter(ABC):
-    """What writers of derived series share: a run that was cut off need not do an image again."""
+class SeriesWriter(ABC):
+    """Takes one image of a derived series after the other.
+
+    A run that was cut off need not do an image again: what is finished stands in a journal.
+    """
+
+    folder: Path
+    """Where the files lie."""
 
     _journal: Journal
 
@@ -133,6 +139,25 @@ class JournalledWriter(ABC):
         """
         entry = self._journal.find(identity(instance), pixel_digest(before.stored))
         return None if entry is None else Kept(self._read_back(entry, instance), entry.limited)
+
+    @abstractmethod
+    def add(self, result: Result) -> NDArray[np.int32]:
+        """Take one image.
+
+        Parameters
+        ----------
+        result
+            Its new HU.
+
+        Returns
+        -------
+        numpy.ndarray
+            The stored values that are written: int32 [H, W].
+        """
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Complete the series; every image must be there."""
 
     @abstractmethod
     def _read_back(self, entry: Entry, instance: Instance) -> NDArray[np.int32]:

@@ -10,14 +10,13 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydicom import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage
 
 from ldct_clipdn import __version__
-from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.attributes import items, quiet_pydicom, text, texts
 from ldct_clipdn.io.check_pixels import Pair
@@ -27,12 +26,10 @@ from ldct_clipdn.io.dicom_check import (
     CHANGED,
     IMAGE_CHECKS,
     Check,
-    check_data_set,
+    check_derived,
     check_equipment,
     check_kept,
 )
-from ldct_clipdn.io.dicom_read import read_file
-from ldct_clipdn.io.dicom_write import sync_folder
 from ldct_clipdn.io.keep import copy_kept, derived_type
 from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.output import DEFAULT_OUTPUT
@@ -45,7 +42,7 @@ from ldct_clipdn.io.provenance import (
     set_clock,
     set_source,
 )
-from ldct_clipdn.io.store import explained, refuse, store
+from ldct_clipdn.io.store import explained, name_folder, on_disk, refuse, store
 from ldct_clipdn.io.stored import to_stored
 from ldct_clipdn.io.uids import identity, make_uid, pixel_digest, study_uid
 
@@ -142,35 +139,53 @@ def write_simulated(
     WriteError
         When a file cannot be written, a check fails, or the series is there already.
     """
-    sources = sorted(identity(one) for one in scan.instances)
-    parts = scan.source_uid, scan.split_key, str(scan.lost), *sources
-    uid = make_uid("simulated series", *parts, _words(recipe))
-    folder = target / uid
+    words = "; ".join((str(recipe), *remarks))
+    series = _Series(_series_uid(scan, recipe), scan, recipe, words, time, number)
+    folder = target / series.uid
     if folder.exists():
         raise WriteError("this series is there already", path=folder, remedy="Move it away")
-    try:
-        with TemporaryDirectory(prefix=f".{uid}.", dir=target) as outer, quiet_pydicom():
-            hidden = Path(outer) / uid
-            hidden.mkdir()
-            for result in results:
-                with explained(result.instance.path):
-                    ds = _simulated_image(result, uid)
-                    _mark(ds, "; ".join((str(recipe), *remarks)))
-                    _place(ds, scan, recipe, number)
-                    set_clock(ds, time)
-                    path = hidden / f"{ds.SOPInstanceUID}.dcm"
-                    store(ds, path, DEFAULT_OUTPUT)
-                refuse(_problems(result, path), result.instance.path)
-            sync_folder(hidden)
-            hidden.rename(folder)
-            sync_folder(target)
-    except OSError as error:
-        raise WriteError(
-            f"the series cannot be written: {system_words(error)}",
-            path=folder,
-            remedy="Check free space and permissions",
-        ) from error
+    with on_disk(folder), quiet_pydicom(), _unfinished(folder) as outer:
+        hidden = Path(outer) / series.uid
+        hidden.mkdir()
+        for result in results:
+            _write_image(result, series, hidden)
+        name_folder(hidden, folder)
     return folder
+
+
+class _Series(NamedTuple):
+    """What all images of one simulated series share."""
+
+    uid: str
+    scan: Scan
+    recipe: SimulationRecipe
+    words: str
+    time: datetime
+    number: int
+
+
+def _series_uid(scan: Scan, recipe: SimulationRecipe) -> str:
+    sources = sorted(identity(one) for one in scan.instances)
+    parts = scan.source_uid, scan.split_key, str(scan.lost), *sources
+    decided = json.dumps({**asdict(recipe), "package": __version__}, sort_keys=True)
+    return make_uid("simulated series", *parts, decided)
+
+
+def _unfinished(folder: Path) -> TemporaryDirectory[str]:
+    """Make a place to write, under a name that the next run clears."""
+    return TemporaryDirectory(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent)
+
+
+def _write_image(result: Result, series: _Series, folder: Path) -> None:
+    """Write one image and check it."""
+    instance, before = result.instance, result.before
+    with explained(instance.path):
+        ds = _simulated_image(result, series.uid)
+        _mark(ds, series.words)
+        _place(ds, series)
+        path = folder / f"{ds.SOPInstanceUID}.dcm"
+        store(ds, path, DEFAULT_OUTPUT)
+    refuse(check_derived(instance.header, before, path, checks=CHECKS), instance.path)
 
 
 def _simulated_image(result: Result, series_uid: str) -> Dataset:
@@ -202,26 +217,14 @@ def _mark(ds: Dataset, words: str) -> None:
     ds.ContributingEquipmentSequence = [*known, equipment]
 
 
-def _place(ds: Dataset, scan: Scan, recipe: SimulationRecipe, number: int) -> None:
+def _place(ds: Dataset, series: _Series) -> None:
     """Say the same in the one line that every viewer shows, and where the image belongs."""
-    mark_description(ds, " ".join(filter(None, (incompleteness(scan), _dose_mark(recipe)))))
-    ds.SeriesNumber = number
+    dose = f"[{SIMULATED} {100 * series.recipe.dose:.3g}% DOSE]"
+    mark_description(ds, " ".join(filter(None, (incompleteness(series.scan), dose))))
+    ds.SeriesNumber = series.number
+    set_clock(ds, series.time)
     if not text(ds, "StudyInstanceUID"):
-        ds.StudyInstanceUID = study_uid(scan)
-
-
-def _dose_mark(recipe: SimulationRecipe) -> str:
-    return f"[{SIMULATED} {100 * recipe.dose:.3g}% DOSE]"
-
-
-def _words(recipe: SimulationRecipe) -> str:
-    return json.dumps({**asdict(recipe), "package": __version__}, sort_keys=True)
-
-
-def _problems(result: Result, path: Path) -> list[str]:
-    """Check one simulated file as every derived one is checked."""
-    header, output = result.instance.header, DEFAULT_OUTPUT
-    return check_data_set(header, result.before, read_file(path), output, path, CHECKS)
+        ds.StudyInstanceUID = study_uid(series.scan)
 
 
 def _check_marks(pair: Pair) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Puts a data set on disk, and refuses one that fails its checks."""
+"""Puts data sets and series on disk, and refuses a data set that fails its checks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from pydicom import dcmwrite
 from pydicom.uid import JPEG2000Lossless
 
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.attributes import VALUE_ERRORS
 from ldct_clipdn.io.output import COMPRESSIONS, OutputOptions
@@ -18,7 +19,7 @@ from ldct_clipdn.io.output import COMPRESSIONS, OutputOptions
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["encode", "explained", "refuse", "store"]
+__all__ = ["encode", "explained", "name_folder", "on_disk", "refuse", "store"]
 
 MESSAGES_SHOWN: Final = 3
 
@@ -138,3 +139,60 @@ def refuse(problems: Sequence[str], path: Path) -> None:
         raise WriteError(
             f"the derived image failed {len(problems)} of its own checks: {shown}", path=path
         )
+
+
+@contextmanager
+def on_disk(folder: Path) -> Iterator[None]:
+    """Say which series could not be written, whatever the disk says.
+
+    Parameters
+    ----------
+    folder
+        The series' folder.
+
+    Yields
+    ------
+    None
+        To the code that writes it.
+
+    Raises
+    ------
+    WriteError
+        For an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(
+            f"the series cannot be written: {system_words(error)}",
+            path=folder,
+            remedy="Check free space and permissions",
+        ) from error
+
+
+def name_folder(hidden: Path, folder: Path) -> None:
+    """Give a finished folder its name, and have both on disk, so that a power cut loses neither.
+
+    Parameters
+    ----------
+    hidden
+        The folder under the name that it had while it was written; on the same disk.
+    folder
+        The folder under its own name.
+
+    Raises
+    ------
+    OSError
+        When the disk is full, or the like.
+    """
+    _sync(hidden)
+    hidden.rename(folder)
+    _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -11,7 +11,7 @@ import numpy as np
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.check_object import check_object
 from ldct_clipdn.io.derive_object import derive_object
-from ldct_clipdn.io.finished import Entry, Journal, JournalledWriter
+from ldct_clipdn.io.finished import Entry, Journal, SeriesWriter
 from ldct_clipdn.io.frames import frame_count
 from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.provenance import DerivedSeries
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectWriter"]
 
 
-class ObjectWriter(JournalledWriter):
+class ObjectWriter(SeriesWriter):
     """Writes one file with all frames.
 
     Parameters

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,6 +99,23 @@ def test_existing_result_is_left_alone(source: Path, tmp_path: Path) -> None:
     (again,) = simulate_study(source, tmp_path / "out", RECIPE).series
     assert "there already" in again.reason
     assert len([one for one in (tmp_path / "out").iterdir() if one.is_dir()]) == 1
+
+
+def test_what_a_killed_run_leaves_is_cleared_by_the_next(source: Path, tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from ldct_clipdn.batch.simulate import simulate_study\n"
+        "from ldct_clipdn.io import simulated\n"
+        "simulated.store = lambda *_: os._exit(9)\n"
+        "recipe = simulated.SimulationRecipe(0.25, kernel='soft', photons=2e4)\n"
+        "simulate_study(*sys.argv[1:], recipe)\n"
+    )
+    out = tmp_path / "out"
+    killed = subprocess.run([sys.executable, "-c", code, str(source), str(out)], check=False)
+    assert killed.returncode == 9
+    (left,) = (one for one in out.iterdir() if one.is_dir())
+    assert left.name.startswith(".")
+    (record,) = simulate_study(source, out, RECIPE).series
+    assert [one.name for one in out.iterdir() if one.is_dir()] == [record.simulated_uid]
 
 
 def test_failure_leaves_nothing(

@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from builders import edit, make_enhanced, make_series
-from deriving import RECIPE, TIME, Change, results, same, soften
+from deriving import RECIPE, TIME, Change, results, same, soften, write_derived
 from pydicom import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -27,7 +27,6 @@ from pydicom.uid import (
 from ldct_clipdn.errors import DecodeError, WriteError
 from ldct_clipdn.io.check_object import check_object
 from ldct_clipdn.io.dicom_read import read_slice
-from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.known import find_written
 from ldct_clipdn.io.output import OutputOptions

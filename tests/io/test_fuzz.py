@@ -15,7 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 from builders import make_enhanced, make_series
-from deriving import RECIPE, results, same
+from deriving import RECIPE, results, same, write_derived
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
@@ -33,7 +33,6 @@ from pydicom.uid import (
 
 from ldct_clipdn.errors import LdctError
 from ldct_clipdn.io.dicom_read import read_slice
-from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.find import find_series
 
 SYNTAXES = [

@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 from builders import edit, make_enhanced
-from deriving import RECIPE, TIME, Workshop, results
+from deriving import RECIPE, TIME, Workshop, results, write_derived
 
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.dicom_read import read_slice
@@ -112,8 +112,6 @@ def test_an_image_that_does_not_belong_there(files: list[Path], scan: Scan) -> N
 
 
 def test_an_object_of_many_frames(tmp_path: Path) -> None:
-    from ldct_clipdn.io.dicom_write import write_derived
-
     (scan,) = find_series(make_enhanced(tmp_path / "in" / "e.dcm"))
     (tmp_path / "out").mkdir()
     folder = write_derived(scan, results(scan), tmp_path / "out", RECIPE, time=TIME, number=7)

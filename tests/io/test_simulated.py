@@ -14,6 +14,7 @@ import pytest
 from builders import edit, make_series
 from pydicom import Dataset
 
+from ldct_clipdn.core.whole_file import UNFINISHED
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io import simulated
 from ldct_clipdn.io.dicom_read import read_slice
@@ -50,6 +51,22 @@ def source(tmp_path: Path) -> Path:
 def scan_of(source: Path) -> Scan:
     (scan,) = find_series(source.parent)
     return scan
+
+
+def test_what_is_not_finished_bears_the_name_by_which_it_is_cleared(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Path] = []
+    real = simulated.store
+
+    def look(*args: object) -> None:
+        seen.extend((tmp_path / "out").iterdir())
+        real(*args)
+
+    monkeypatch.setattr(simulated, "store", look)
+    simulate(tmp_path / "out", scan_of(source))
+    (unfinished,) = seen
+    assert unfinished.match(UNFINISHED)
 
 
 def test_valid_dicom(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ldct_clipdn.core.whole_file import UNFINISHED
 from ldct_clipdn.errors import ReadError, WriteError
 from ldct_clipdn.io import volume_write
 from ldct_clipdn.io.volume_write import denoised_name, write_volume_like
@@ -405,6 +406,18 @@ def test_a_bad_result_never_gets_its_name(tmp_path: Path, monkeypatch: pytest.Mo
         with pytest.raises(WriteError, match=reason):
             write_volume_like(source, source.frames(), tmp_path / "out" / "case.nii.gz")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_what_is_not_finished_bears_the_name_by_which_it_is_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "case.nrrd", a_volume())
+    source = open_volume(tmp_path / "case.nrrd")
+    seen: list[Path] = []
+    monkeypatch.setattr(volume_write, "_check", lambda *_: seen.extend(tmp_path.iterdir()))
+    write_volume_like(source, source.frames(), tmp_path / "out.nrrd")
+    (unfinished,) = set(seen) - {source.path}
+    assert unfinished.match(UNFINISHED)
 
 
 def test_a_place_that_cannot_be_written_is_a_plain_error(tmp_path: Path) -> None:
