@@ -69,9 +69,18 @@ class DenoiserConfig:
 
     def __post_init__(self) -> None:
         layout_of(self.encoder)
-        _require(self.in_channels in (1, 3), "in_channels", self.in_channels, "1 (CT) or 3 (RGB)")
+        for name in ("use_image", "use_f5"):
+            value = getattr(self, name)
+            _require(isinstance(value, bool), name, value, "True or False")
         _require(
-            self.width is None or (self.width >= 2 and self.width % 2 == 0),
+            _is_whole(self.in_channels) and self.in_channels in (1, 3),
+            "in_channels",
+            self.in_channels,
+            "1 (CT) or 3 (RGB)",
+        )
+        _require(
+            self.width is None
+            or (_is_whole(self.width) and self.width >= 2 and self.width % 2 == 0),
             "width",
             self.width,
             "an even number from 2, or nothing for the encoder's own",
@@ -85,7 +94,10 @@ class DenoiserConfig:
             value = getattr(self, name)
             _require(value in allowed, name, value, "one of " + ", ".join(allowed))
         _require(
-            0 <= self.augmentation < 1, "augmentation", self.augmentation, "0 (off) to below 1"
+            _is_number(self.augmentation) and 0 <= self.augmentation < 1,
+            "augmentation",
+            self.augmentation,
+            "0 (off) to below 1",
         )
         _require(
             self.use_image or self.start == "random",
@@ -146,6 +158,14 @@ class DenoiserConfig:
             One entry per field.
         """
         return asdict(self)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or isinstance(value, float)
 
 
 def _require(holds: bool, name: str, value: object, allowed: str) -> None:

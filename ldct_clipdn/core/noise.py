@@ -41,6 +41,9 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 PEAK: Final = 255.0
 """Gaussian levels are given on the 0..255 scale."""
 
+SLACK: Final = 0.1
+"""How far clean images may lie outside [0, 1], as resampling leaves them."""
+
 PUBLISHED_SEED: Final = 0
 
 _LARGEST: Final[dict[Kind, float]] = {
@@ -282,7 +285,7 @@ def add_published_noise(
     ConfigError
         When there is no such kind or level.
     DataError
-        When the image is not RGB.
+        When the image is not RGB, or its values are not about 0 to 1.
     """
     if not isinstance(kind, Noise):
         kind = Noise(kind, float("nan") if level is None else level)
@@ -292,7 +295,7 @@ def add_published_noise(
             f"an array of shape {list(array.shape)} is no RGB image", remedy="Give [H, W, 3]"
         )
     batch = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)[None]
-    noisy = _make_noisy(batch, kind, _PublishedDraws())[0].permute(1, 2, 0)
+    noisy = add_published_noise_to_batch(batch, kind)[0].permute(1, 2, 0)
     return np.ascontiguousarray(noisy.numpy())
 
 
@@ -314,8 +317,14 @@ def add_published_noise_to_batch(clean: Tensor, noise: Noise) -> Tensor:
     Raises
     ------
     DataError
-        When `clean` is no batch of images.
+        When `clean` is no batch of images, or its values are not about 0 to 1.
     """
+    if not ((clean >= -SLACK) & (clean <= 1 + SLACK)).all():  # NaN is neither
+        low, high = (float(end) for end in clean.aminmax())
+        raise DataError(
+            f"values of {low:g} to {high:g} are not those of images in 0 to 1",
+            remedy="Divide 8-bit images by 255",
+        )
     return _make_noisy(clean, noise, _PublishedDraws())
 
 

@@ -18,6 +18,7 @@ from ldct_clipdn.errors import ConfigError, WeightsError
 
 __all__ = [
     "broken_values",
+    "check_channels",
     "check_fit",
     "config_of",
     "encoder_state",
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 NOT_RECORDED: Final = "not recorded in the file"
+
+IMAGES: Final = {1: "CT", 3: "colour images"}
+"""What a denoiser of so many channels is for."""
 
 NOT_DENSE: Final = ("attnpool.",)
 """Keys of CLIP's visual tower that dense features do not need."""
@@ -94,6 +98,31 @@ def check_fit(
             path=path,
             remedy="Its training came to nothing or the file is damaged: take an earlier "
             "checkpoint, or copy or download it again",
+        )
+
+
+def check_channels(path: Path, found: int, wanted: int) -> None:
+    """Refuse weights for the other kind of images.
+
+    Parameters
+    ----------
+    path
+        The file, for the error.
+    found
+        Channels of its denoiser.
+    wanted
+        Channels of the images.
+
+    Raises
+    ------
+    WeightsError
+        When they differ.
+    """
+    if found != wanted:
+        raise WeightsError(
+            f"these weights are for {IMAGES[found]}, not for {IMAGES[wanted]}",
+            path=path,
+            remedy=f"Give weights of a denoiser with in_channels {wanted}",
         )
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
+from ldct_clipdn.core.weight_checks import check_channels
 from ldct_clipdn.core.weights import open_denoiser
-from ldct_clipdn.errors import BackendError, WeightsError
+from ldct_clipdn.errors import BackendError
 from ldct_clipdn.inference.backends import BACKENDS, Backend
 from ldct_clipdn.inference.backends.identity import IdentityBackend
 from ldct_clipdn.inference.backends.torch_eager import TorchBackend
@@ -55,12 +56,7 @@ def open_engine(
         )
     torch_device = pick_device(device)
     model, info = open_denoiser(weights)
-    if model.config.in_channels != 1:
-        raise WeightsError(
-            "these weights are for colour images, not for CT",
-            path=weights,
-            remedy="Give weights of a one-channel denoiser",
-        )
+    check_channels(Path(weights), model.config.in_channels, 1)
     return TorchBackend(model, info, torch_device, precision)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ldct_clipdn.core.denoiser import CLIPDenoiser
+from ldct_clipdn.core.weight_checks import check_channels
 from ldct_clipdn.core.weight_store import find_weights
 from ldct_clipdn.core.weights import open_denoiser
 from ldct_clipdn.errors import DataError, WeightsError
@@ -27,7 +28,8 @@ def network_for(weights: str | Path, otherwise: CLIPDenoiser) -> CLIPDenoiser:
     weights
         As for `load_denoiser`; `none` takes the network as it is.
     otherwise
-        The network for `none`: for tests, and for servers that send weights later.
+        The network for `none`: for tests, and for servers that send weights later. Says how many
+        channels the images have.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def network_for(weights: str | Path, otherwise: CLIPDenoiser) -> CLIPDenoiser:
     Raises
     ------
     WeightsError
-        When the file is not there or is no denoiser's.
+        When the file is not there, is no denoiser's, or is for the other kind of images.
     """
     if str(weights).lower() == "none":
         logger.warning("No weights are loaded: what comes out means nothing")
@@ -50,6 +52,7 @@ def network_for(weights: str | Path, otherwise: CLIPDenoiser) -> CLIPDenoiser:
             "weights export RUN_DIR/best.pt models/model.pt` makes it the bundle's own",
         )
     network, info = open_denoiser(weights)
+    check_channels(Path(weights), network.config.in_channels, otherwise.config.in_channels)
     logger.info("Weights: %s (%s)", info.name, info.encoder)
     return network
 

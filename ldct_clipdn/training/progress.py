@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -12,6 +13,8 @@ import torch
 from ignite.engine import Events
 from monai.engines import Evaluator, SupervisedTrainer
 from tqdm import tqdm
+
+from ldct_clipdn.training.checkpoint import came_to_nothing
 
 __all__ = ["CsvLog", "MeasureLog", "TrainProgress"]
 
@@ -128,6 +131,7 @@ class TrainProgress:
     """
 
     def __init__(self, run_dir: str, iterations: int) -> None:
+        self.run_dir = run_dir
         self.log = CsvLog(Path(run_dir) / "train.csv", ("iteration", "loss", "learning_rate"))
         self.iterations = iterations
         self._unread: list[tuple[int, torch.Tensor, float]] = []
@@ -154,13 +158,20 @@ class TrainProgress:
         # the rate must be read before the schedule's own handler steps it
         engine.add_event_handler(Events.ITERATION_STARTED, self._note_rate)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._note_loss)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)  # before the run is saved
 
     def close(self) -> None:
-        """Write what is not written yet, and end the bar's line."""
-        self._write()
-        if self._bar is not None:
-            self._bar.close()
+        """Write what is not written yet, and end the bar's line.
+
+        Raises
+        ------
+        ConfigError
+            When a loss is not finite.
+        """
+        try:
+            self._write()
+        finally:
+            if self._bar is not None:
+                self._bar.close()
 
     def _note_rate(self, engine: SupervisedTrainer) -> None:
         self._rate = float(engine.optimizer.param_groups[0]["lr"])
@@ -168,7 +179,11 @@ class TrainProgress:
     def _note_loss(self, engine: SupervisedTrainer) -> None:
         loss = torch.as_tensor(engine.state.output["loss"]).detach()
         self._unread.append((engine.state.iteration, loss, self._rate))
-        if len(self._unread) == LOG_EVERY:
+        # at an epoch's end too: what came to nothing is neither validated nor saved
+        if (
+            len(self._unread) == LOG_EVERY
+            or engine.state.iteration % engine.state.epoch_length == 0
+        ):
             self._write()
         assert self._bar is not None  # noqa: S101 - for the type checker: attach made it
         self._bar.update()
@@ -184,3 +199,7 @@ class TrainProgress:
         self.log.add(*rows)
         mean = sum(float(row["loss"]) for row in rows) / len(rows)
         self._bar.set_postfix(loss=f"{mean:.5f}", lr=f"{self._rate:.1e}", refresh=False)
+        for row in rows:
+            if not math.isfinite(float(row["loss"])):
+                what, iteration = f"its loss is {row['loss']}", int(row["iteration"])
+                raise came_to_nothing(what, iteration, self.run_dir)

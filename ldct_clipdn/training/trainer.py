@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ldct_clipdn.core.denoiser import FeatureAugmentation
 from ldct_clipdn.core.words import counted
 from ldct_clipdn.data.positions import seed_at
-from ldct_clipdn.errors import DataError
+from ldct_clipdn.errors import ConfigError, DataError
 from ldct_clipdn.training.checkpoint import RunState, denoiser_in
 from ldct_clipdn.training.progress import MeasureLog, TrainProgress
 
@@ -110,6 +110,9 @@ def run_training(
 
     Raises
     ------
+    ConfigError
+        When the network does not take images like these, or its loss or weights are no numbers any
+        more; `last.pt` is from before.
     SystemExit
         With 130 when the run was interrupted; `last.pt` holds its state.
     """
@@ -118,6 +121,7 @@ def run_training(
     if done >= iterations:
         logger.info("Nothing is left to do")
         return
+    _require_fitting_images(trainer, state)
     validation_log.begin(done)
     _end_exactly_at(trainer, iterations)
     _reseed_augmentation(trainer, state)
@@ -126,13 +130,19 @@ def run_training(
     progress = TrainProgress(state.run_dir, iterations)
     if _is_main_process():
         progress.attach(trainer)
+        trainer.add_event_handler(
+            Events.ITERATION_COMPLETED(every=trainer.state.epoch_length),
+            lambda: state.require_finite(trainer.state.iteration),
+        )
         trainer.add_event_handler(Events.EPOCH_COMPLETED, _record, state, evaluator, validation_log)
         if done == 0:
             state.save_last(0)  # a run that is killed at once can be resumed, and a full disk shows
     interruption = Interruption()
-    with interruption.watching(trainer):
-        trainer.run()
-    progress.close()
+    try:
+        with interruption.watching(trainer):
+            trainer.run()
+    finally:
+        progress.close()
     if trainer.state.iteration % trainer.state.epoch_length:
         _close_short_interval(
             trainer, state, evaluator, validation_log, measure=not interruption.ending
@@ -196,6 +206,18 @@ def run_inference(evaluator: Evaluator, output_dir: str) -> None:
         )
 
 
+def _require_fitting_images(trainer: SupervisedTrainer, state: RunState) -> None:
+    """Look at the first sample before anything is written: the network must take such images."""
+    loader: Any = trainer.data_loader
+    channels = len(loader.dataset[next(iter(state.sampler))]["image"])
+    wanted = denoiser_in(state.network).config.to_dict().get("in_channels", channels)
+    if wanted != channels:
+        raise ConfigError(
+            f"the network takes images of {wanted} channels, and these have {channels}",
+            remedy=f"Give in_channels {channels} (--network_def#in_channels)",
+        )
+
+
 def _keep_average(trainer: SupervisedTrainer, state: RunState) -> None:
     if state.average is not None:
         update = state.average.update_parameters
@@ -227,6 +249,7 @@ def _close_short_interval(
     measure: bool,
 ) -> None:
     """Save where the training ended between two validations; measure, unless it was interrupted."""
+    state.require_finite(trainer.state.iteration)
     if measure and evaluator is not None:
         evaluator.run(trainer.state.epoch)
     if _is_main_process() and measure:

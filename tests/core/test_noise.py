@@ -291,5 +291,19 @@ def test_other_shapes_are_refused():
         add_noise(torch.zeros(3, 4, 4), Noise("gaussian", 15), generator())
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 255), (-0.2, 1), (0, 1.2), (0, np.nan), (0, np.inf)])
+def test_images_that_are_not_about_0_to_1_are_refused(low, high):
+    image = np.zeros((4, 4, 3))
+    image[0, 0, 0], image[1, 1, 1] = low, high
+    with pytest.raises(DataError, match="not those of images in 0 to 1.*255"):
+        add_published_noise(image, "gaussian", 15)
+
+
+def test_images_may_lie_a_little_outside_0_to_1():
+    image = np.full((4, 4, 3), 1.05)
+    image[0] = -0.05
+    assert add_published_noise(image, "gaussian", 0.001).min() < -0.04
+
+
 def test_public_name_is_this_one():
     assert ldct_clipdn.add_published_noise is add_published_noise

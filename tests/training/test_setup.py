@@ -69,6 +69,19 @@ def test_weights_by_name_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "weights export" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("channels", "said"),
+    [(1, "are for colour images, not for CT"), (3, "are for CT, not for colour images")],
+)
+def test_weights_for_the_other_kind_of_images(channels: int, said: str, tmp_path: Path) -> None:
+    bundles_own = build_denoiser(encoder="tiny", in_channels=channels)
+    path = tmp_path / "other.safetensors"
+    save_denoiser(build_denoiser(encoder="tiny", in_channels=4 - channels), path)
+    with pytest.raises(WeightsError, match=said) as caught:
+        setup.network_for(path, bundles_own)
+    assert caught.value.path == path
+
+
 def test_settings_are_checked_in_a_bundle_alone() -> None:
     with pytest.raises(ConfigError, match="while a MONAI bundle runs"):
         setup.check_overrides()
