@@ -38,9 +38,9 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def save_small(figure: Figure, path: Path, colours: int) -> None:
-    """Save a picture of greys in few of them: noise, and soft edges of letters, make large files.
+    """Save charts and greys in few colours: noise, and soft edges of letters, make large files.
 
-    Not for maps in colour: fewer colours change those of map and colour bar alike.
+    Not for maps in colour: fewer colours change those of map and colour bar, each in another way.
 
     Parameters
     ----------
