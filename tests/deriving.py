@@ -11,12 +11,32 @@ import numpy as np
 import pydicom
 from builders import make_series
 from numpy.typing import NDArray
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.dicom_write import derived_series
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import Result, Scan
 from ldct_clipdn.io.uids import Recipe, series_uid
+
+SYNTAXES = [
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+    RLELossless,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+]
+"""Lossless transfer syntaxes that `builders` can write."""
 
 Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 

@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from ldct_clipdn.batch.volume_plan import VolumeJob
     from ldct_clipdn.inference.backends import Backend
     from ldct_clipdn.io.uids import Recipe
-    from ldct_clipdn.io.volumes import Volume
+    from ldct_clipdn.io.volume import Volume
 
 __all__ = ["denoise_volume"]
+
+ELSEWHERE: Final = "Give another output folder, or move away what is there"
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +104,8 @@ def _denoise(
             watch, pairs, before if isinstance(before, dict) else None, setting
         )
     if final.exists() or _is_taken(final):
-        raise _refusal(final, kept, made_of)
+        reason = _obstacle(final, kept, made_of)
+        raise WriteError(reason, path=setting.target, remedy=ELSEWHERE)
     hidden = setting.target / f".{final.name}.partial"
     try:
         with closing(ahead(_compute(volume, setting.engine, recipe))) as planes:
@@ -126,20 +129,18 @@ def _is_taken(final: Path) -> bool:
     return any(one.exists() for one in headers)
 
 
-def _refusal(final: Path, kept: Mapping[str, object], made_of: Mapping[str, object]) -> WriteError:
-    """Say what lies in the place of a result."""
+def _obstacle(final: Path, kept: Mapping[str, object], made_of: Mapping[str, object]) -> str:
+    """Say what lies in the place of a result; in words that fit to all volumes of a run."""
     if not final.exists():
-        reason = "its pixels would take the place of those of another header of this name"
-    elif not kept:
-        reason = "there is a file of another origin under this name"
-    elif kept.get("source") != made_of["source"]:
-        reason = "the result under this name was made from another file"
-    elif kept.get("recipe") != made_of["recipe"]:
+        return "there is another header whose pixels have the name of its result's pixels"
+    if not kept:
+        return "there is a file of another origin in the place of its result"
+    if kept.get("source") != made_of["source"]:
+        return "its result is there already, made from another file"
+    if kept.get("recipe") != made_of["recipe"]:
         names = ", ".join(_differences(str(kept.get("recipe")), str(made_of["recipe"])))
-        reason = f"the result under this name was made with other settings ({names})"
-    else:
-        reason = "the result under this name was changed after it was written"
-    return WriteError(reason, path=final, remedy="Give another output folder, or move it away")
+        return f"its result is there already, made with other settings ({names})"
+    return "its result is there already, and was changed after it was written"
 
 
 def _differences(one: str, other: str) -> list[str]:

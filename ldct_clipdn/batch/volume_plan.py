@@ -21,7 +21,7 @@ from ldct_clipdn.io.volume_write import denoised_name
 from ldct_clipdn.io.volumes import DETACHED, data_files, is_volume, open_volume, stem_and_suffix
 
 if TYPE_CHECKING:
-    from ldct_clipdn.io.volumes import Volume
+    from ldct_clipdn.io.volume import Volume
 
 __all__ = ["VolumeJob", "plan_volumes"]
 

@@ -24,7 +24,8 @@ from ldct_clipdn.io.dicom_read import is_dicom, read_header, read_slice
 from ldct_clipdn.io.frames import is_multiframe, split_frames
 from ldct_clipdn.io.geometry import along_normal
 from ldct_clipdn.io.scan import Instance
-from ldct_clipdn.io.volumes import Volume, is_volume, open_volume, stem_and_suffix
+from ldct_clipdn.io.volume import Volume
+from ldct_clipdn.io.volumes import is_volume, open_volume, stem_and_suffix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

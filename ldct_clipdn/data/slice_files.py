@@ -26,7 +26,8 @@ from ldct_clipdn.data.slices import CTSlice, FoundSlices, dicom_images, find_sli
 from ldct_clipdn.errors import DataError, ReadError
 from ldct_clipdn.io.dicom_read import is_dicom, read_slice
 from ldct_clipdn.io.slice_nifti import affine_from_header, affine_in_volume, write_slice
-from ldct_clipdn.io.volumes import Volume, is_volume, open_volume, stem_and_suffix
+from ldct_clipdn.io.volume import Volume
+from ldct_clipdn.io.volumes import is_volume, open_volume, stem_and_suffix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,7 +21,8 @@ from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.frames import is_multiframe, split_frames
 from ldct_clipdn.io.geometry import along_normal
 from ldct_clipdn.io.scan import Instance, Scan, Unused
-from ldct_clipdn.io.volumes import data_files, hu_doubt, is_volume, open_volume, stem_and_suffix
+from ldct_clipdn.io.volume import hu_doubt
+from ldct_clipdn.io.volumes import data_files, is_volume, open_volume, stem_and_suffix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

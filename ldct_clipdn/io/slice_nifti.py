@@ -9,7 +9,8 @@ import numpy as np
 
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.attributes import number, numbers
-from ldct_clipdn.io.volumes import RAS_FROM_LPS, Volume
+from ldct_clipdn.io.volume import Volume
+from ldct_clipdn.io.volumes import RAS_FROM_LPS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

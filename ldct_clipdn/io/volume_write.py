@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ldct_clipdn.errors import ReadError, WriteError
+from ldct_clipdn.io.volume import Volume
 from ldct_clipdn.io.volumes import (
     NIFTI,
-    Volume,
     data_files,
     load_itk,
     open_volume,

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ldct_clipdn.errors import NotCTError, ReadError
-from ldct_clipdn.io.volume import Volume, hu_doubt
+from ldct_clipdn.io.volume import Volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "DETACHED",
     "NIFTI",
     "RAS_FROM_LPS",
     "SUFFIXES",
-    "Volume",
     "data_files",
-    "hu_doubt",
     "is_volume",
     "load_itk",
     "open_volume",

@@ -7,9 +7,9 @@ import numpy as np
 import pydicom
 import pytest
 from builders import body_hu, edit, make_series, outside_circle
+from deriving import SYNTAXES
 from pydicom.data import get_testdata_file
 from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -26,17 +26,6 @@ from ldct_clipdn.io.scan import Instance, Slice
 
 def read(path: Path) -> Slice:
     return read_slice(Instance(path, read_header(path)))
-
-
-SYNTAXES = [
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-    RLELossless,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-]
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)

@@ -12,15 +12,10 @@ import numpy as np
 import pydicom
 import pytest
 from builders import edit, make_enhanced, make_series
-from deriving import RECIPE, TIME, Change, results, same, soften, write_derived
+from deriving import RECIPE, SYNTAXES, TIME, Change, results, same, soften, write_derived
 from pydicom import Dataset
 from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
     RLELossless,
 )
 
@@ -32,16 +27,6 @@ from ldct_clipdn.io.known import find_written
 from ldct_clipdn.io.output import OutputOptions
 from ldct_clipdn.io.scan import Scan
 from ldct_clipdn.io.uids import Recipe, identity, pixel_digest
-
-SYNTAXES = [
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-    RLELossless,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-]
 
 
 def only_scan(path: Path) -> Scan:

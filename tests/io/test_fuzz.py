@@ -15,17 +15,13 @@ import numpy as np
 import pydicom
 import pytest
 from builders import make_enhanced, make_series
-from deriving import RECIPE, results, same, write_derived
+from deriving import RECIPE, SYNTAXES, results, same, write_derived
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
@@ -35,15 +31,6 @@ from ldct_clipdn.errors import LdctError
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.find import find_series
 
-SYNTAXES = [
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-    RLELossless,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-]
 quick = settings(
     deadline=None,
     derandomize=True,

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ldct_clipdn.core.whole_file import UNFINISHED
 from ldct_clipdn.errors import ReadError, WriteError
 from ldct_clipdn.io import volume_write
+from ldct_clipdn.io.volume import Volume
 from ldct_clipdn.io.volume_write import denoised_name, write_volume_like
-from ldct_clipdn.io.volumes import Volume, data_files, is_volume, open_volume, stem_and_suffix
+from ldct_clipdn.io.volumes import data_files, is_volume, open_volume, stem_and_suffix
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 AXES = [
