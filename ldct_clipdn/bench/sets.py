@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ from ldct_clipdn.data.natural import (
     centre_crop,
     find_images,
     find_picture_pairs,
+    hold_pairs,
     picture_size,
     read_rgb,
 )
@@ -86,7 +86,12 @@ def image_set(folder: Path, crop: int | None = None, limit: int | None = None) -
     paths = found.paths[:limit]
     _require_names_differ(paths)
     _require_size(paths, crop)
-    _warn_of_pairs(folder)
+    if hold_pairs(paths):
+        logger.warning(
+            "%s: it holds noisy and clean halves of pairs, and both are taken as clean; "
+            "pairs are for `benchmark real` and `benchmark derain`",
+            folder,
+        )
 
     def read() -> list[Picture]:
         return read_pictures(paths, crop)
@@ -222,18 +227,6 @@ def _require_size(paths: Sequence[Path], crop: int | None) -> None:
                 f"the picture is {height} x {width}, smaller than the crop of {crop}",
                 path=path,
                 remedy="Give a smaller --crop, or none",
-            )
-
-
-def _warn_of_pairs(folder: Path) -> None:
-    """Warn where both halves of pairs would be taken as clean."""
-    with suppress(DataError):  # no pairs
-        pairs = find_picture_pairs(folder).pairs
-        if any(one.noisy.parent == one.clean.parent == folder for one in pairs):
-            logger.warning(
-                "%s: it holds noisy and clean halves of pairs, and both are taken as clean; "
-                "pairs are for `benchmark real` and `benchmark derain`",
-                folder,
             )
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "centre_crop",
     "find_images",
     "find_picture_pairs",
+    "hold_pairs",
     "picture_size",
     "published_size",
     "read_rgb",
@@ -233,6 +234,26 @@ def find_picture_pairs(folder: Path) -> PairSet:
     found = PairSet(set_name(folder), pairs)
     _warn_of_count(found.name, len(pairs), folder)
     return found
+
+
+def hold_pairs(paths: Iterable[Path]) -> bool:
+    """Say whether some pictures of one folder are the two halves of a pair, by their names.
+
+    Parameters
+    ----------
+    paths
+        The pictures.
+
+    Returns
+    -------
+    bool
+        True where at least one pair is among them.
+    """
+    roles: dict[str, set[Role | None]] = defaultdict(set)
+    for path in paths:
+        role, name = _role_and_name(Path(path.name))
+        roles[name].add(role)
+    return any({"noisy", "clean"} <= both for both in roles.values())
 
 
 def read_rgb(path: Path) -> Tensor:

@@ -219,6 +219,7 @@ def test_pairs_that_are_taken_for_clean_pictures_are_warned_of(tmp_path, caplog)
     assert main(["benchmark", "synthetic", str(folder), *out]) == 0
     assert caplog.text.count("pairs are for `benchmark real` and `benchmark derain`") == 1
     assert f"{folder}: 24 pictures, not 12:" in caplog.text
+    assert caplog.text.count("not 12") == 1
 
 
 def test_a_crop_that_is_larger_than_a_picture_is_an_error(pictures, tmp_path, capsys):
