@@ -74,7 +74,7 @@ def test_changed_pixels_of_a_detached_header_are_noticed(tmp_path: Path) -> None
     (source / "pixels.raw").write_bytes(flat_volume(50).tobytes())
     again = denoise_study(source, tmp_path / "out", IDENTITY)
     assert again.exit_code == 1
-    told = "the result under this name was made from another file"
+    told = "its result is there already, made from another file"
     assert told in again.inputs[0].reason
 
 

@@ -98,8 +98,8 @@ def test_a_second_run_computes_nothing_and_another_recipe_overwrites_nothing(
     other = denoise_study(source, tmp_path / "out", RunOptions(strength=0, batch_size=2))
     assert other.exit_code == 1
     assert other.inputs[0].reason == (
-        f"{tmp_path / 'out' / 'v_denoised.nii'}: the result under this name was made with other "
-        "settings (batch, strength). Give another output folder, or move it away"
+        f"{tmp_path / 'out'}: its result is there already, made with other settings (batch, "
+        "strength). Give another output folder, or move away what is there"
     )
     assert (tmp_path / "out" / "v_denoised.nii").stat().st_ino == before
 
@@ -115,11 +115,11 @@ def test_what_lies_in_the_place_of_a_result_is_told(tmp_path: Path, made: str) -
         write(source if made == "of another" else result, hu(1))
     (record,) = denoise_study(source, tmp_path / "out", IDENTITY).inputs
     told = {
-        "elsewhere": "there is a file of another origin under this name",
-        "of another": "the result under this name was made from another file",
-        "changed": "the result under this name was changed after it was written",
+        "elsewhere": "there is a file of another origin in the place of its result",
+        "of another": "its result is there already, made from another file",
+        "changed": "its result is there already, and was changed after it was written",
     }
-    assert record.reason.startswith(f"{result}: {told[made]}. Give another output folder")
+    assert record.reason.startswith(f"{result.parent}: {told[made]}. Give another output folder")
 
 
 def test_no_numbers_stay_and_are_never_fed_to_the_network(
@@ -259,7 +259,7 @@ def test_pixels_of_an_earlier_result_are_not_overwritten(tmp_path: Path) -> None
         write(tmp_path / name[2:] / name, hu(seed))
     denoise_study(tmp_path / "mhd", tmp_path / "out", IDENTITY)
     other = denoise_study(tmp_path / "nhdr", tmp_path / "out", IDENTITY)
-    told = "its pixels would take the place of those of another header of this name"
+    told = "there is another header whose pixels have the name of its result's pixels"
     assert [told in one.reason for one in other.inputs].count(True) == 1
     np.testing.assert_array_equal(read(tmp_path / "out" / "v_denoised.mhd"), hu())
 

@@ -157,6 +157,19 @@ def test_many_files_with_one_reason_are_one_line(
     assert "skipped  5 files: not a DICOM file (0.txt, 1.txt, 2.txt, ...)" in done.out
 
 
+def test_many_results_that_are_there_are_one_line(cli: Callable, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / "in" / name).mkdir(parents=True)
+        image = SimpleITK.GetImageFromArray(np.full((2, 16, 16), -1000, np.int16))
+        SimpleITK.WriteImage(image, str(tmp_path / "in" / name / "ct.mha"))
+    options = ("denoise", tmp_path / "in", tmp_path / "out", "--strength", "0", "--batch-size")
+    assert cli(*options, "1").code == 0
+    done = cli(*options, "2")
+    assert done.code == 1
+    told = "its result is there already, made with other settings (batch). Give another output"
+    assert f"failed   2 files: {tmp_path / 'out'}: {told}" in done.out
+
+
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     cli: Callable, source: Path, tmp_path: Path
 ) -> None:
