@@ -21,11 +21,11 @@ from ldct_clipdn.io.acquisition import tube_currents
 from ldct_clipdn.io.attributes import number
 from ldct_clipdn.io.geometry import along_normal
 from ldct_clipdn.io.scan import Result
-from ldct_clipdn.io.simulated import is_simulated
+from ldct_clipdn.io.simulated_write import is_simulated
 
 if TYPE_CHECKING:
     from ldct_clipdn.io.scan import Scan, Slice
-    from ldct_clipdn.io.simulated import SimulationRecipe
+    from ldct_clipdn.io.simulated_write import SimulationRecipe
 
 __all__ = ["LowDose", "find_doubts", "lower_dose"]
 

@@ -24,9 +24,9 @@ from ldct_clipdn.errors import ReadError
 from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.dicom_write import derived_series, describe_series
-from ldct_clipdn.io.known import find_written
 from ldct_clipdn.io.rehearse import rehearse
 from ldct_clipdn.io.uids import Recipe, identity, pixel_digest, series_uid
+from ldct_clipdn.io.written_before import find_written
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -19,7 +19,7 @@ from ldct_clipdn.ct.lowdose import check_choices
 from ldct_clipdn.errors import ConfigError, ReadError
 from ldct_clipdn.io.dicom_write import clear_unfinished
 from ldct_clipdn.io.find import find_series
-from ldct_clipdn.io.simulated import SimulationRecipe, write_simulated
+from ldct_clipdn.io.simulated_write import SimulationRecipe, write_simulated
 from ldct_clipdn.io.volumes import is_volume
 
 if TYPE_CHECKING:

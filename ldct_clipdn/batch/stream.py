@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ldct_clipdn.inference.backends import Backend
-    from ldct_clipdn.io.finished import SeriesWriter
+    from ldct_clipdn.io.journal import SeriesWriter
     from ldct_clipdn.io.scan import Instance, Kept, Scan, Slice
     from ldct_clipdn.io.uids import Recipe
 

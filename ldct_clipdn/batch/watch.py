@@ -13,9 +13,9 @@ from ldct_clipdn.ct.flags import Expected
 from ldct_clipdn.ct.hu import AIR_HU
 from ldct_clipdn.ct.quality import QualityMeter
 from ldct_clipdn.io.dicom_read import rescale
-from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.pixel_layout import pixel_layout
 from ldct_clipdn.io.scan import pixel_spacing
-from ldct_clipdn.io.stored import from_stored
+from ldct_clipdn.io.stored_values import from_stored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

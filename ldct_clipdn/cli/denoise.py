@@ -58,7 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--report",
         action="store_true",
-        help="write a page for each result: OUT/<series UID>.html, OUT/<name>_denoised....html",
+        help="write a page beside each result: <series UID>.html, <name>_denoised....html",
     )
     parser.add_argument(
         "--report-identifiers",

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         When the run cannot begin.
     """
     from ldct_clipdn.batch.simulate import simulate_study
-    from ldct_clipdn.io.simulated import SimulationRecipe
+    from ldct_clipdn.io.simulated_write import SimulationRecipe
 
     recipe = SimulationRecipe(args.dose, args.kernel, _photons(args.photons), args.seed)
     simulation = simulate_study(args.source, args.target, recipe)

@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -99,19 +100,14 @@ def assess_quality(
         number.
     """
     meter = QualityMeter(spacing_mm, _count(before))
-    pairs = [_one_by_one(before), _one_by_one(after)]
-    try:
-        if reference is None:
-            for old, new in zip(*pairs, strict=True):
-                meter.add(old, new)
-        else:
-            for old, new, normal in zip(*pairs, _one_by_one(reference), strict=True):
-                meter.add(old, new, normal)
-    except ValueError as error:
-        raise DataError(
-            "before, after and reference have different numbers of slices",
-            remedy="Give the same slices of each",
-        ) from error
+    series = [_one_by_one(one) for one in (before, after, reference) if one is not None]
+    for slices in zip_longest(*series):
+        if any(one is None for one in slices):
+            raise DataError(
+                "before, after and reference have different numbers of slices",
+                remedy="Give the same slices of each",
+            )
+        meter.add(*slices)
     return meter.finish()
 
 

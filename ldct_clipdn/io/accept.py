@@ -26,7 +26,7 @@ from ldct_clipdn.io.codes import (
 )
 from ldct_clipdn.io.dicom_read import rescale
 from ldct_clipdn.io.frames import frame_count, is_multiframe, split_frames
-from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.pixel_layout import pixel_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Set

@@ -12,9 +12,9 @@ import numpy as np
 from ldct_clipdn.errors import ReadError
 from ldct_clipdn.io.attributes import numbers, text, texts
 from ldct_clipdn.io.codecs import decode_stored, lossy_method, transfer_syntax
-from ldct_clipdn.io.layout import PixelLayout, pixel_layout
 from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
 from ldct_clipdn.io.padding import is_in_range, padding_range
+from ldct_clipdn.io.pixel_layout import PixelLayout, pixel_layout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -34,7 +34,7 @@ from ldct_clipdn.io.attributes import VALUE_ERRORS, text
 from ldct_clipdn.io.codestream import check_head, check_sign, read_head
 from ldct_clipdn.io.files import open_file
 from ldct_clipdn.io.jpeg12 import decode_jpeg12
-from ldct_clipdn.io.layout import PixelLayout, pixel_layout
+from ldct_clipdn.io.pixel_layout import PixelLayout, pixel_layout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

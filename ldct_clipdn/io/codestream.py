@@ -16,7 +16,7 @@ from ldct_clipdn.errors import DecodeError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ldct_clipdn.io.layout import PixelLayout
+    from ldct_clipdn.io.pixel_layout import PixelLayout
 
 __all__ = ["StreamHead", "check_head", "check_sign", "read_head"]
 

@@ -11,9 +11,9 @@ from pydicom.uid import CTImageStorage
 from ldct_clipdn.io.attributes import text, texts
 from ldct_clipdn.io.codecs import compression_ratio, lossy_method
 from ldct_clipdn.io.frames import frame_count
-from ldct_clipdn.io.keep import copy_kept, derived_type
-from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.kept_attributes import copy_kept, derived_type
 from ldct_clipdn.io.padding import padding_word
+from ldct_clipdn.io.pixel_layout import pixel_layout
 from ldct_clipdn.io.provenance import (
     DerivedSeries,
     add_derivation,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ldct_clipdn.io.layout import PixelLayout
+    from ldct_clipdn.io.pixel_layout import PixelLayout
     from ldct_clipdn.io.scan import Instance, Slice
 
 __all__ = ["derive_image", "describe_words", "native_words"]

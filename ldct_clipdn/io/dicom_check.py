@@ -25,9 +25,9 @@ from ldct_clipdn.io.codes import (
 )
 from ldct_clipdn.io.dicom_read import read_file
 from ldct_clipdn.io.differences import attribute_name, differences
-from ldct_clipdn.io.keep import derived_type, is_dropped
-from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.kept_attributes import derived_type, is_dropped
 from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
+from ldct_clipdn.io.pixel_layout import pixel_layout
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -21,8 +21,8 @@ from ldct_clipdn.io.attributes import VALUE_ERRORS, number, quiet_pydicom, text
 from ldct_clipdn.io.codecs import decode_stored
 from ldct_clipdn.io.files import MAX_BYTES, open_file, read_start
 from ldct_clipdn.io.frames import read_frame
-from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.padding import AIR_HU, padding_mask, padding_range
+from ldct_clipdn.io.pixel_layout import pixel_layout
 from ldct_clipdn.io.scan import Instance, Slice
 
 if TYPE_CHECKING:

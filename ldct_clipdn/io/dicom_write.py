@@ -16,10 +16,11 @@ from ldct_clipdn.io.codecs import decode_stored
 from ldct_clipdn.io.derive import derive_image
 from ldct_clipdn.io.dicom_check import check_derived
 from ldct_clipdn.io.dicom_read import read_file
-from ldct_clipdn.io.finished import Entry, Journal, SeriesWriter
+from ldct_clipdn.io.enhanced_write import ObjectWriter
+from ldct_clipdn.io.journal import Entry, Journal, SeriesWriter
 from ldct_clipdn.io.provenance import DerivedSeries, incompleteness
 from ldct_clipdn.io.store import explained, name_folder, on_disk, refuse, store
-from ldct_clipdn.io.stored import to_stored
+from ldct_clipdn.io.stored_values import to_stored
 from ldct_clipdn.io.uids import (
     Recipe,
     file_digest,
@@ -28,7 +29,6 @@ from ldct_clipdn.io.uids import (
     series_uid,
     study_uid,
 )
-from ldct_clipdn.io.write_object import ObjectWriter
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.tag import Tag
 
 from ldct_clipdn.io.attributes import VALUE_ERRORS
-from ldct_clipdn.io.keep import is_dropped, raw_element
+from ldct_clipdn.io.kept_attributes import is_dropped, raw_element
 
 if TYPE_CHECKING:
     from pydicom import Dataset

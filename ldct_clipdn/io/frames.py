@@ -18,7 +18,7 @@ from ldct_clipdn.errors import DecodeError
 from ldct_clipdn.io.attributes import items, number, text, texts
 from ldct_clipdn.io.codecs import transfer_syntax
 from ldct_clipdn.io.files import changed, open_file
-from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.pixel_layout import pixel_layout
 from ldct_clipdn.io.scan import Instance
 
 if TYPE_CHECKING:

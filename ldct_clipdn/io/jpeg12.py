@@ -17,7 +17,7 @@ from ldct_clipdn.errors import DecodeError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ldct_clipdn.io.layout import PixelLayout
+    from ldct_clipdn.io.pixel_layout import PixelLayout
 
 __all__ = ["decode_jpeg12"]
 

@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 from ldct_clipdn.io.attributes import quiet_pydicom
 from ldct_clipdn.io.derive import derive_image
 from ldct_clipdn.io.dicom_check import check_data_set
-from ldct_clipdn.io.keep import is_dropped
+from ldct_clipdn.io.kept_attributes import is_dropped
 from ldct_clipdn.io.store import encode, explained, refuse
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from ldct_clipdn.cli.main import main
 from ldct_clipdn.ct.lowdose import simulate_low_dose
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.io.find import find_series
-from ldct_clipdn.io.simulated import SimulationRecipe
+from ldct_clipdn.io.simulated_write import SimulationRecipe
 
 RECIPE = SimulationRecipe(0.25, kernel="soft", photons=2e4)
 
@@ -104,9 +104,9 @@ def test_existing_result_is_left_alone(source: Path, tmp_path: Path) -> None:
 def test_what_a_killed_run_leaves_is_cleared_by_the_next(source: Path, tmp_path: Path) -> None:
     code = (
         "import os, sys; from ldct_clipdn.batch.simulate import simulate_study\n"
-        "from ldct_clipdn.io import simulated\n"
-        "simulated.store = lambda *_: os._exit(9)\n"
-        "recipe = simulated.SimulationRecipe(0.25, kernel='soft', photons=2e4)\n"
+        "from ldct_clipdn.io import simulated_write\n"
+        "simulated_write.store = lambda *_: os._exit(9)\n"
+        "recipe = simulated_write.SimulationRecipe(0.25, kernel='soft', photons=2e4)\n"
         "simulate_study(*sys.argv[1:], recipe)\n"
     )
     out = tmp_path / "out"
@@ -124,7 +124,7 @@ def test_failure_leaves_nothing(
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ldct_clipdn.io.simulated.store", full)
+    monkeypatch.setattr("ldct_clipdn.io.simulated_write.store", full)
     (record,) = simulate_study(source, tmp_path / "out", RECIPE).series
     assert "No space left" in record.reason
     assert not list((tmp_path / "out").iterdir())

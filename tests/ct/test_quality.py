@@ -260,6 +260,15 @@ def test_pixels_without_a_size_are_refused(mm: object) -> None:
         assess_quality(np.zeros((8, 8)), np.zeros((8, 8)), mm)  # type: ignore[arg-type]
 
 
+def test_an_error_of_the_caller_is_not_called_a_difference() -> None:
+    def broken() -> Iterator[np.ndarray]:
+        yield np.zeros((8, 8))
+        raise ValueError("a bug elsewhere")
+
+    with pytest.raises(ValueError, match="a bug elsewhere"):
+        assess_quality(broken(), [np.zeros((8, 8))] * 2, 1.0)
+
+
 @pytest.mark.parametrize("mm", [1.4, np.float32(1.4), (1.4, 1.4), (5.0, 1.4, 1.4)])
 def test_the_pixel_size_alone_is_enough(mm: float) -> None:
     assert QualityMeter(mm).spacing_mm == pytest.approx((1.4, 1.4))

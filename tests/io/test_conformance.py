@@ -12,7 +12,7 @@ from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit
 from ldct_clipdn.io.accept import ADMISSIBLE
 from ldct_clipdn.io.codecs import DECODERS, ENCAPSULATED_UNCOMPRESSED, LOSSY_METHODS
 from ldct_clipdn.io.dicom_check import CHANGED
-from ldct_clipdn.io.keep import DROPPED
+from ldct_clipdn.io.kept_attributes import DROPPED
 from ldct_clipdn.io.output import COMPRESSIONS
 
 STATEMENT = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text()

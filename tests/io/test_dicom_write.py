@@ -25,7 +25,7 @@ from ldct_clipdn.io import uids
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import Result, Scan, Slice
-from ldct_clipdn.io.stored import to_stored
+from ldct_clipdn.io.stored_values import to_stored
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 

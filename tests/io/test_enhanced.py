@@ -20,13 +20,13 @@ from pydicom.uid import (
 )
 
 from ldct_clipdn.errors import DecodeError, WriteError
-from ldct_clipdn.io.check_object import check_object
 from ldct_clipdn.io.dicom_read import read_slice
+from ldct_clipdn.io.enhanced_check import check_object
 from ldct_clipdn.io.find import find_series
-from ldct_clipdn.io.known import find_written
 from ldct_clipdn.io.output import OutputOptions
 from ldct_clipdn.io.scan import Scan
 from ldct_clipdn.io.uids import Recipe, identity, pixel_digest
+from ldct_clipdn.io.written_before import find_written
 
 
 def only_scan(path: Path) -> Scan:

@@ -14,9 +14,9 @@ from pydicom.tag import Tag
 from ldct_clipdn.errors import ConfigError, WriteError
 from ldct_clipdn.io.dicom_check import check_derived
 from ldct_clipdn.io.dicom_read import read_slice
-from ldct_clipdn.io.known import find_written
 from ldct_clipdn.io.output import COMPRESSIONS, OutputOptions
 from ldct_clipdn.io.uids import identity, pixel_digest
+from ldct_clipdn.io.written_before import find_written
 
 LOSSLESS = sorted(set(COMPRESSIONS) - {"none"})
 

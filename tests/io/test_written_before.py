@@ -13,9 +13,9 @@ from deriving import RECIPE, TIME, Workshop, results, write_derived
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.find import find_series
-from ldct_clipdn.io.known import find_written
 from ldct_clipdn.io.scan import Scan
 from ldct_clipdn.io.uids import identity, pixel_digest
+from ldct_clipdn.io.written_before import find_written
 
 
 def digests(scan: Scan) -> dict[str, str]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.dicom_read import rescale
-from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.padding import is_in_range, padding_range
+from ldct_clipdn.io.pixel_layout import pixel_layout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

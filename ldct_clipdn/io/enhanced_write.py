@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ldct_clipdn.errors import WriteError
-from ldct_clipdn.io.check_object import check_object
-from ldct_clipdn.io.derive_object import derive_object
-from ldct_clipdn.io.finished import Entry, Journal, SeriesWriter
+from ldct_clipdn.io.enhanced_check import check_object
+from ldct_clipdn.io.enhanced_derive import derive_object
 from ldct_clipdn.io.frames import frame_count
-from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.journal import Entry, Journal, SeriesWriter
+from ldct_clipdn.io.pixel_layout import pixel_layout
 from ldct_clipdn.io.provenance import DerivedSeries
 from ldct_clipdn.io.store import explained, refuse, store
-from ldct_clipdn.io.stored import to_stored
+from ldct_clipdn.io.stored_values import to_stored
 from ldct_clipdn.io.uids import identity, object_uid, pixel_digest
 
 if TYPE_CHECKING:

@@ -30,9 +30,9 @@ from ldct_clipdn.io.dicom_check import (
     check_equipment,
     check_kept,
 )
-from ldct_clipdn.io.keep import copy_kept, derived_type
-from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.kept_attributes import copy_kept, derived_type
 from ldct_clipdn.io.output import DEFAULT_OUTPUT
+from ldct_clipdn.io.pixel_layout import pixel_layout
 from ldct_clipdn.io.provenance import (
     append_description,
     equipment_item,
@@ -43,7 +43,7 @@ from ldct_clipdn.io.provenance import (
     set_source,
 )
 from ldct_clipdn.io.store import explained, name_folder, on_disk, refuse, store
-from ldct_clipdn.io.stored import to_stored
+from ldct_clipdn.io.stored_values import to_stored
 from ldct_clipdn.io.uids import identity, make_uid, pixel_digest, study_uid
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.attributes import items, text, texts
 from ldct_clipdn.io.derive import describe_words
 from ldct_clipdn.io.frames import PER_FRAME, SHARED
-from ldct_clipdn.io.keep import copy_kept
-from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.kept_attributes import copy_kept
+from ldct_clipdn.io.pixel_layout import pixel_layout
 from ldct_clipdn.io.provenance import (
     DerivedSeries,
     add_derivation,

@@ -15,7 +15,7 @@ from ldct_clipdn.io.codecs import decode_stored
 from ldct_clipdn.io.derive import native_words
 from ldct_clipdn.io.dicom_read import read_file, read_header
 from ldct_clipdn.io.frames import read_frame, split_frames
-from ldct_clipdn.io.layout import pixel_layout
+from ldct_clipdn.io.pixel_layout import pixel_layout
 from ldct_clipdn.io.scan import Instance
 from ldct_clipdn.io.uids import image_uid, object_uid
 

@@ -25,8 +25,8 @@ from ldct_clipdn.io.dicom_check import (
 )
 from ldct_clipdn.io.dicom_read import read_header, read_slice
 from ldct_clipdn.io.frames import PER_FRAME, SHARED, frame_count, read_frame, split_frames
-from ldct_clipdn.io.layout import pixel_layout
 from ldct_clipdn.io.output import DEFAULT_OUTPUT, OutputOptions
+from ldct_clipdn.io.pixel_layout import pixel_layout
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -16,11 +16,11 @@ from pydicom import Dataset
 
 from ldct_clipdn.core.whole_file import UNFINISHED
 from ldct_clipdn.errors import WriteError
-from ldct_clipdn.io import simulated
+from ldct_clipdn.io import simulated_write
 from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import Result, Scan
-from ldct_clipdn.io.simulated import SimulationRecipe, write_simulated
+from ldct_clipdn.io.simulated_write import SimulationRecipe, write_simulated
 
 SYNTHETIC = "(0008,001c)"
 """SyntheticData, newer than the validator; the one message that DICOM.md lists."""
@@ -57,13 +57,13 @@ def test_what_is_not_finished_bears_the_name_by_which_it_is_cleared(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Path] = []
-    real = simulated.store
+    real = simulated_write.store
 
     def look(*args: object) -> None:
         seen.extend((tmp_path / "out").iterdir())
         real(*args)
 
-    monkeypatch.setattr(simulated, "store", look)
+    monkeypatch.setattr(simulated_write, "store", look)
     simulate(tmp_path / "out", scan_of(source))
     (unfinished,) = seen
     assert unfinished.match(UNFINISHED)
@@ -157,7 +157,7 @@ def test_a_file_that_fails_the_checks_leaves_nothing(
     value: object,
     problem: str,
 ) -> None:
-    real = simulated.store
+    real = simulated_write.store
 
     def spoil(ds: Dataset, *rest: object) -> None:
         if value is None:
@@ -166,7 +166,7 @@ def test_a_file_that_fails_the_checks_leaves_nothing(
             setattr(ds, keyword, value)
         real(ds, *rest)
 
-    monkeypatch.setattr(simulated, "store", spoil)
+    monkeypatch.setattr(simulated_write, "store", spoil)
     with pytest.raises(WriteError, match=problem):
         simulate(tmp_path / "out", scan_of(source))
     assert not list((tmp_path / "out").iterdir())
@@ -175,6 +175,8 @@ def test_a_file_that_fails_the_checks_leaves_nothing(
 def test_changed_pixels_are_noticed(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(simulated, "native_words", lambda stored, _: bytes(2 * stored.size - 2))
+    monkeypatch.setattr(
+        simulated_write, "native_words", lambda stored, _: bytes(2 * stored.size - 2)
+    )
     with pytest.raises(WriteError):
         simulate(tmp_path / "out", scan_of(source))
