@@ -1,4 +1,4 @@
-"""Which files can be denoised, and why the others cannot (DICOM.md A.1)."""
+"""Which files can be denoised, and why the others cannot (docs/conformance.md, 1)."""
 
 from __future__ import annotations
 

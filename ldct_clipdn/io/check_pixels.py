@@ -1,4 +1,4 @@
-"""What no validator notices in the pixels of a derived image (DICOM.md A.6, rows 16 to 29)."""
+"""What no validator notices in the pixels of a derived image (docs/conformance.md, 3)."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ LOSSY_METHODS: Final = {
     JPEG2000: "ISO_15444_1",
     HTJ2K: "ISO_15444_15",
 }
-"""LossyImageCompressionMethod of each transfer syntax that may lose something (DICOM.md A.7.6)."""
+"""LossyImageCompressionMethod of each syntax that may lose something (PS3.3 C.7.6.1.1.5)."""
 
 PERHAPS_LOSSLESS: Final = (JPEGLSNearLossless, JPEG2000, HTJ2K)
 """Lossy syntaxes that may hold lossless data: a header that says so is believed."""

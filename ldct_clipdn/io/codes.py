@@ -1,4 +1,4 @@
-"""The coded terms of derived images (DICOM.md A.4), written once."""
+"""The coded terms of derived images (PS3.16), written once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data set of a derived CT image: every row of DICOM.md A.2."""
+"""The data set of a derived CT image (docs/conformance.md, 2)."""
 
 from __future__ import annotations
 

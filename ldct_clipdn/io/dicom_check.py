@@ -1,4 +1,4 @@
-"""What no validator notices in a derived image, checked by ourselves (DICOM.md A.6)."""
+"""What no validator notices in a derived image, checked by ourselves (docs/conformance.md, 3)."""
 
 from __future__ import annotations
 

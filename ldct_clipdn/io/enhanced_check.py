@@ -1,4 +1,4 @@
-"""What no validator notices in a derived Enhanced CT image (DICOM.md A.5, A.6)."""
+"""What no validator notices in a derived Enhanced CT image (docs/conformance.md, 3)."""
 
 from __future__ import annotations
 

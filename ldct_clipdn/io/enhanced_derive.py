@@ -1,4 +1,4 @@
-"""The data set of a derived Enhanced CT image (DICOM.md A.5)."""
+"""The data set of a derived Enhanced CT image (docs/conformance.md, 2)."""
 
 from __future__ import annotations
 

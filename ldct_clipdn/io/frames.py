@@ -1,4 +1,4 @@
-"""Enhanced CT: one file with many frames, each seen as a single CT image (DICOM.md A.5)."""
+"""Enhanced CT: one file with many frames, each seen as a single CT image (PS3.3 A.38.1)."""
 
 from __future__ import annotations
 

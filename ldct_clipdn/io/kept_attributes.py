@@ -1,4 +1,4 @@
-"""What of a source header stays in an image derived from it, byte for byte (DICOM.md A.2)."""
+"""What of a source header stays in a derived image, byte for byte (docs/conformance.md, 2)."""
 
 from __future__ import annotations
 

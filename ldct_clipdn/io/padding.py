@@ -1,4 +1,4 @@
-"""Which pixels are padding and no image (DICOM.md A.7)."""
+"""Which pixels are padding and no image (PS3.3 C.7.5.1.1.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every derived image says of where it comes from (DICOM.md A.2, A.4)."""
+"""What every derived image says of where it comes from (docs/conformance.md, 2)."""
 
 from __future__ import annotations
 

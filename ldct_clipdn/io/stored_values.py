@@ -1,4 +1,4 @@
-"""New HU to stored values, in the rescale and bits of the source (DICOM.md A.7)."""
+"""New HU to stored values, in the rescale and bits of the source (docs/conformance.md, 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The 36 mistakes that no validator notices (DICOM.md A.6), each made in a good derived file."""
+"""The 36 mistakes that no validator notices, each made in a good derived file."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ LOSSY = "JPEG-LS lossy"
 PURPOSE = "PurposeOfReferenceCodeSequence"
 EXTREMES = {"SmallestImagePixelValue": 1, "LargestImagePixelValue": 2}
 
-# number in DICOM.md A.6, kind of source, the mistake, and a word of what must be said
+# number, kind of source, the mistake, and a word of what must be said
 MISTAKES: list[tuple[int, str, Mistake, str]] = [
     (1, SIEMENS, keep("SOPInstanceUID"), "SOPInstanceUID is the source's"),
     (2, SIEMENS, keep("SeriesInstanceUID"), "SeriesInstanceUID is the source's"),

@@ -19,7 +19,7 @@ from ldct_clipdn.io.dicom_read import read_slice
 from ldct_clipdn.io.find import find_series
 
 SYNTHETIC_DATA = "(0008,001c)"
-"""SyntheticData is newer than dicom3tools of 2022 (DICOM.md A.2)."""
+"""SyntheticData is newer than dicom3tools of 2022."""
 
 
 def write(folder: Path, hu: np.ndarray, **changes: object) -> list[Path]:

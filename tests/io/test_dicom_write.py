@@ -1,4 +1,4 @@
-"""The "Derived object" checklist of DICOM.md, on the six kinds of source it names."""
+"""What a derived image must be (docs/conformance.md, 2), on six kinds of source."""
 
 from __future__ import annotations
 

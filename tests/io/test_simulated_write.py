@@ -23,7 +23,7 @@ from ldct_clipdn.io.scan import Result, Scan
 from ldct_clipdn.io.simulated_write import SimulationRecipe, write_simulated
 
 SYNTHETIC = "(0008,001c)"
-"""SyntheticData, newer than the validator; the one message that DICOM.md lists."""
+"""SyntheticData, newer than the validator; the one message that is known."""
 
 RECIPE = SimulationRecipe(0.25)
 LONG_NAME = "A description of exactly sixty-four characters, as long as may be"[:64]
