@@ -3,7 +3,8 @@
 The time is the process's CPU time, since cores are shared with other work; on a GPU it is the
 clock's. It is turned into iterations beforehand, by short runs of every model, because the
 learning rate falls over a length that has to be known; so the same plan trains the same model. A
-plan keeps what it was made for: a second start with other minutes, another device or recipe is refused.
+plan keeps what it was made for: a second start with other minutes, another device or another
+recipe is refused.
 """
 
 from __future__ import annotations

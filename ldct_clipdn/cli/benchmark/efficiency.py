@@ -13,7 +13,6 @@ from ldct_clipdn.cli.benchmark.pictures import progress_bar
 from ldct_clipdn.cli.options import add_command, at_least, print_json
 
 if TYPE_CHECKING:
-    from ldct_clipdn.batch.manifest import tool_versions
     from ldct_clipdn.bench.efficiency import Efficiency
 
 __all__ = ["add_parser", "run"]
@@ -66,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     ConfigError
         When there is no network of a given name.
     """
+    from ldct_clipdn.batch.manifest import tool_versions
     from ldct_clipdn.bench.efficiency import (
         efficiency_table,
         known_networks,
