@@ -1,10 +1,11 @@
-"""Camera noise: an sRGB image back to raw, noise there, and forward again (PROTOCOL.md 1.4).
+"""Camera noise: an sRGB image back to raw, noise there, and forward again.
 
-The chain is that of the published code, after CBDNet's. The raw noise is the published variant: at
-a mosaic value m its standard deviation is sqrt((0.04 m)^2 + 0.03^2), which grows with the signal
-and is not Poisson. CBDNet's Python code and its PyTorch port take sqrt(s m + c), physics
-sqrt(s m + c^2). The noisy image that comes out also carries the chain's own loss (clipping, one
-demosaicing, table look-up), and the training target is the untouched original, as published.
+The chain is that of the published code (basicsr/data/ISP_implement.py), after CBDNet's. The raw
+noise is the published variant: at a mosaic value m its standard deviation is
+sqrt((0.04 m)^2 + 0.03^2), which grows with the signal and is not Poisson. CBDNet's Python code and
+its PyTorch port take sqrt(s m + c), physics sqrt(s m + c^2). The noisy image that comes out also
+carries the chain's own loss (clipping, one demosaicing, table look-up), and the training target is
+the untouched original, as published.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ CHANNELS_PER_HEAD: Final = 48
 
 
 class _ConvBlock(nn.Module):
-    """Two 3 x 3 convolutions, each with LeakyReLU; no bias, no normalisation (PROTOCOL.md 3.2)."""
+    """Two 3 x 3 convolutions, each with LeakyReLU; no bias, no normalisation."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class _FirstBlock(nn.Module):
 def build_up_path(
     width: int, *, use_image: bool, use_f5: bool, kind: DecoderKind = "conv"
 ) -> nn.ModuleList:
-    """Make the decoder's blocks, deep to shallow, as published (PROTOCOL.md 3.2).
+    """Make the decoder's blocks, deep to shallow, as in the published CLIPDenoising_arch.py.
 
     Parameters
     ----------

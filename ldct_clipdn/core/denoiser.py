@@ -197,8 +197,8 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
         random, which is logged as a warning.
     encoder_norm
         `frozen` (default: the encoder is one fixed function, the same in training and use),
-        `adapt` (what the published code does and its numbers come from, PROTOCOL.md 3.4), or
-        `calibrate` (statistics measured on the first training batches, then frozen).
+        `adapt` (statistics follow the batches, as in the published code, whose numbers come from
+        it), or `calibrate` (statistics measured on the first training batches, then frozen).
     encoder_training
         `frozen`; `finetune` trains the given weights; `scratch` trains from random.
     augmentation
@@ -244,16 +244,19 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
     )
     if continue_from is not None:
         return _with_weights_of(continue_from, config)
-    if pretrained is None:
-        model = CLIPDenoiser(config)
-        if encoder_training != "scratch":
-            logger.warning("The %s encoder has random weights: this is not CLIP", encoder)
-    else:
-        model = _with_pretrained_encoder(config, str(pretrained))
-    if encoder_norm == "calibrate":
+    if pretrained is not None:
+        return _begun(_with_pretrained_encoder(config, str(pretrained)))
+    if encoder_training != "scratch":
+        logger.warning("The %s encoder has random weights: this is not CLIP", encoder)
+    return _begun(CLIPDenoiser(config))
+
+
+def _begun(model: CLIPDenoiser) -> CLIPDenoiser:
+    """Bring what is not given as weights to where its training begins."""
+    if model.config.encoder_norm == "calibrate":
         model.encoder.start_calibration()
-    if start == "identity":
-        if in_channels == 1:
+    if model.config.start == "identity":
+        if model.config.in_channels == 1:
             nn.init.ones_(model.first.weight)
         start_from_identity(model.up_path, model.last)
     return model

@@ -202,8 +202,8 @@ class DenseEncoder(nn.Module):
 class Encoder(DenseEncoder):
     """Dense features F1 to F4, and F5 on request, each before the pooling that follows it.
 
-    The input is the image in [0, 1] as it is, without CLIP's mean and standard deviation
-    (PROTOCOL.md 3.5).
+    The input is the image in [0, 1] as it is, without CLIP's mean and standard deviation, as in the
+    published code.
 
     Parameters
     ----------
@@ -214,8 +214,8 @@ class Encoder(DenseEncoder):
     norm
         What BatchNorm does in training mode; in evaluation mode it always uses its stored
         statistics. `frozen`: the same in training, so that the encoder is one fixed function.
-        `adapt`: normalise by the batch and update the stored statistics (PROTOCOL.md 3.4: the
-        published code). `calibrate`: adapt during the first batches, then frozen.
+        `adapt`: normalise by the batch and update the stored statistics (the published code).
+        `calibrate`: adapt during the first batches, then frozen.
     """
 
     def __init__(self, layout: EncoderLayout, *, with_f5: bool, norm: EncoderNorm) -> None:

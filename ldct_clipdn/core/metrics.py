@@ -1,7 +1,7 @@
 """PSNR, SSIM and RMSE of one image, every convention by name, and the rulers that CT papers use.
 
 Papers measure the same images with different rulers: another HU range moves PSNR by up to 18 dB,
-another SSIM window moves SSIM (PEERS.md e3). So a figure means nothing without its ruler, and
+another SSIM window moves SSIM. So a figure means nothing without its ruler, and
 `RULERS` holds all that are in use.
 """
 
@@ -131,7 +131,7 @@ def ssim(a: Image, b: Image, data_range: float, *, convention: Convention = "gau
         `gaussian`: 11 x 11, sigma 1.5, only where the window fits, population covariance; equals
         scikit-image with `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`, and
         MONAI's `SSIMMetric`. `published_ct`: the same window with zeros around the image and the
-        whole map averaged, float32, as the paper's CT script (PROTOCOL.md 2.3). `uniform7`: 7 x 7
+        whole map averaged, float32, as the published CT_psnr_ssim.py. `uniform7`: 7 x 7
         mean, sample covariance; scikit-image's default, which ldct-benchmark takes.
 
     Returns
@@ -257,7 +257,7 @@ RULERS: Final = (
     Ruler("abdomen", -160, 240, "gaussian", "RED-CNN's range, standard SSIM"),
     Ruler("benchmark", -1024, 1900, "uniform7", "ldct-benchmark's validation"),
 )
-"""The rulers in use, those of PEERS.md e3 among them (its `0..2924` is HU + 1024)."""
+"""The rulers in use; where papers give 0..2924, that is HU + 1024."""
 
 AS_PUBLISHED: Final = Ruler(
     "3096",
@@ -268,7 +268,7 @@ AS_PUBLISHED: Final = Ruler(
     is_zero_based=False,
     stretch=4120 / 4096,
 )
-"""The paper's test script as it was released: it takes 3096 for 3072 (PROTOCOL.md 2.3)."""
+"""The paper's test script as it was released: it takes 3096 for 3072."""
 
 
 class Mean(NamedTuple):

@@ -1,7 +1,7 @@
 """The synthetic noises of the paper: fresh draws on any device, or the published script's own.
 
 Each kind is defined once, on tensors. What differs is where the random numbers come from: a torch
-generator, or NumPy's legacy generator as the published test script uses it (PROTOCOL.md 1.1).
+generator, or NumPy's legacy generator as the published test_synthetic_denoising.py uses it.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ def add_noise(clean: Tensor, noise: Noise, generator: torch.Generator) -> Tensor
 def add_published_noise(
     image: NDArray[Any], kind: Kind | Noise, level: float | None = None
 ) -> NDArray[np.float32]:
-    """Add noise by the draws of the published test script (PROTOCOL.md 1.1, 1.2).
+    """Add noise by the draws of the published test_synthetic_denoising.py.
 
     NumPy's legacy generator starts at 0 for every image. So all images of one size get the same
     Gaussian field. Speckle and salt and pepper were made in MATLAB without a seed: theirs are this

@@ -84,7 +84,7 @@ def denoise_slices(
     hu_range: HURange | None = None,
     strength: float = 1.0,
 ) -> NDArray[np.float32]:
-    """Denoise slices as one batch: x + w s (net(clip x) - clip x), DESIGN.md 4.
+    """Denoise slices as one batch: x + w s (net(clip x) - clip x).
 
     Parameters
     ----------
