@@ -207,13 +207,18 @@ def _of_role(files: list[Path], role: Role) -> list[Path]:
 
 def _array_slices(path: Path, files: Sequence[Path], prepared: bool) -> Iterator[_Slice]:
     names = ["" if path.is_file() else _case(one) for one in files]
+    labels = [_stem(one) for one in files]
+    if len(set(names)) < len(names):  # one name for all, and a folder for each patient
+        folders = [one.relative_to(path).parent for one in files]
+        names = [(folder / name).as_posix() for folder, name in zip(folders, names, strict=True)]
+        labels = [(folder / one).as_posix() for folder, one in zip(folders, labels, strict=True)]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(f"several files are of the case {twice[0]!r}", path=path)
-    for file, name in zip(files, names, strict=True):
+    for file, name, stem in zip(files, names, labels, strict=True):
         frames = _frames(file, prepared)
         for index, read in enumerate(frames):
-            label = _stem(file) if len(frames) == 1 else f"{_stem(file)}[{index}]"
+            label = stem if len(frames) == 1 else f"{stem}[{index}]"
             yield _Slice(label, (name, index), read)
 
 

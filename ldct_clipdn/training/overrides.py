@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import pydoc
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -12,7 +13,7 @@ from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser
 
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.training.run_folder import calling_workflow
-from ldct_clipdn.training.setting_values import check_is_no_none, used_value
+from ldct_clipdn.training.setting_values import check_is_no_none, typed, used_value
 
 __all__ = ["check_overrides"]
 
@@ -27,12 +28,15 @@ SET_BY_MONAI: Final = {
 }
 """Ids that MONAI itself adds to a config: metadata and experiment tracking."""
 
+logger = logging.getLogger(__name__)
+
 
 def check_overrides() -> None:
     """Refuse a setting that no config of the bundle has: MONAI would take it and ignore it.
 
     Below a `_target_` its own parameters are what can be set. Names that fire has read as numbers
-    become text again, before anything uses them.
+    become text again, before anything uses them. What another config of the bundle has, and nothing
+    of those loaded uses, is said in a warning.
 
     Raises
     ------
@@ -43,7 +47,8 @@ def check_overrides() -> None:
     workflow = calling_workflow()
     if workflow is None:
         raise ConfigError("the settings can only be checked while a MONAI bundle runs")
-    _check_is_whole(workflow.parser)
+    used = _referred_to(workflow.parser)
+    _check_is_whole(workflow.parser, used)
     known = set(SET_BY_MONAI)
     for config in sorted(workflow.config_root_path.glob("*.json")):
         known |= set(_ids(json.loads(config.read_text(encoding="utf-8"))))
@@ -67,21 +72,27 @@ def check_overrides() -> None:
     for name in sorted(known):
         check_is_no_none(name)
     for name, value in given.items():
-        if (used := used_value(name, value)) is not value:
-            _set(workflow.parser, name, used)
+        if (fitting := used_value(name, value)) is not value:
+            _set(workflow.parser, name, fitting)
+        if name not in used | SET_BY_MONAI and typed(name) is not None:
+            logger.warning("--%s changes nothing: no part of these configs uses it", name)
 
 
-def _check_is_whole(parser: ConfigParser) -> None:
-    """Refuse a config that refers to what is not there, as an overlay alone does."""
+def _referred_to(parser: ConfigParser) -> set[str]:
+    """List what some part of the configs refers to; to be recorded alone is no use."""
     resolver = parser.ref_resolver
-    texts: list[Any] = [one.get_config() for one in resolver.items.values()]  # type: ignore[no-untyped-call]
-    references = {
-        name.partition(resolver.sep)[0]
-        for text in texts
-        if isinstance(text, str)
-        for name in resolver.match_refs_pattern(text)
+    texts: dict[str, Any] = {name: one.get_config() for name, one in resolver.items.items()}  # type: ignore[no-untyped-call]
+    return {
+        reference.partition(resolver.sep)[0]
+        for name, text in texts.items()
+        if isinstance(text, str) and not name.startswith(f"state{resolver.sep}settings")
+        for reference in resolver.match_refs_pattern(text)
     }
-    if missing := sorted(references - set(parser.get())):
+
+
+def _check_is_whole(parser: ConfigParser, used: set[str]) -> None:
+    """Refuse a config that refers to what is not there, as an overlay alone does."""
+    if missing := sorted(used - set(parser.get())):
         raise ConfigError(
             f"the config refers to {', '.join(missing)}, which it does not have",
             remedy="Name the config first that it is laid over: --config_file "

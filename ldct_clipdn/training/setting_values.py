@@ -11,7 +11,7 @@ from typing import Final
 from ldct_clipdn.errors import BackendError, ConfigError
 from ldct_clipdn.inference.engine import pick_device
 
-__all__ = ["check_is_no_none", "used_value"]
+__all__ = ["check_is_no_none", "typed", "used_value"]
 
 TEXTS: Final = {
     "bundle_root",
@@ -83,7 +83,7 @@ def check_is_no_none(name: str) -> None:
     ConfigError
         When the command line gives None for it.
     """
-    if _typed(name) == "None":
+    if typed(name) == "None":
         word = NO_VALUE.get(name)
         raise ConfigError(
             f"--{name} cannot be None: MONAI would take the default",
@@ -95,9 +95,8 @@ def _as_text(name: str, value: object) -> object:
     """Undo that fire reads numbers and lists where it can: 2026_11_29 comes as 20261129."""
     if value is None or isinstance(value, str):
         return value
-    typed = _typed(name)
-    if typed is not None and _read_by_fire(typed) == value:
-        return typed
+    if (text := typed(name)) is not None and _read_by_fire(text) == value:
+        return text
     if isinstance(value, os.PathLike) or (isinstance(value, int) and not isinstance(value, bool)):
         return str(value)
     if name == "test_patients" and isinstance(value, list | tuple):
@@ -105,8 +104,19 @@ def _as_text(name: str, value: object) -> object:
     raise ConfigError(f"--{name} cannot be {value!r}", remedy="Give a name or path")
 
 
-def _typed(name: str) -> str | None:
-    """Find what the command line says for a setting; None where it does not name it."""
+def typed(name: str) -> str | None:
+    """Find what the command line says for a setting.
+
+    Parameters
+    ----------
+    name
+        The setting, such as `run_dir`.
+
+    Returns
+    -------
+    str or None
+        As it was typed; None where the command line does not name it.
+    """
     given, words = None, sys.argv[1:]
     for word, after in zip(words, [*words[1:], ""], strict=True):
         option, sign, value = word.partition("=")

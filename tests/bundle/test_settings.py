@@ -161,6 +161,30 @@ def test_a_process_ends_with_one_line(dataset: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+def test_what_nothing_uses_is_said(
+    dataset: Path,
+    cache_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """`peer.json` has no encoder and no augmentation; gamma would be in the record alone."""
+    words = ["--gamma", "0.3", "--encoder_norm=adapt", "--sigma", "7"]
+    monkeypatch.setattr("sys.argv", ["monai.bundle", "run", "training", *words])
+    run_bundle(
+        ["train.json", "peer.json"], "training", dataset_dir=str(dataset), cache_dir=str(cache_dir),
+        run_dir=str(tmp_path / "run"), max_iterations=2, validation_interval=2, crop_size=32,
+        batch_size=2, num_workers=0, device="cpu", gamma=0.3, encoder_norm="adapt", sigma=7,
+        **{"network_def#width": 8},
+    )  # fmt: skip
+    said = [one.getMessage() for one in caplog.records if "changes nothing" in one.getMessage()]
+    assert said == [
+        f"--{name} changes nothing: no part of these configs uses it"
+        for name in ("gamma", "encoder_norm")
+    ]
+
+
 def test_nested_overrides_reach_what_they_name(train: Train) -> None:
     """MONAILabel's way too: `network_def#width`, `train#trainer#max_epochs`."""
     changes = {"network_def#width": 4, "train#trainer#max_epochs": 3, "max_iterations": 40_000}

@@ -137,6 +137,16 @@ def test_folders_are_paired_by_case(tmp_path: Path) -> None:
     assert values(pairs) == [(10, 11, 12), (20, 21, 22)]
 
 
+def test_one_name_in_a_folder_for_each_patient(tmp_path: Path) -> None:
+    """As `denoise` writes volumes whose source lies in folders."""
+    for patient, value in (("p1", 10), ("p2", 20)):
+        save(tmp_path / "out" / patient / "ct_denoised.npy", flat(value))
+        save(tmp_path / "ref" / patient / "ct.npy", flat(value + 1))
+    pairs = find_pairs(tmp_path / "out", tmp_path / "ref")
+    assert values(pairs) == [(10, 11), (20, 21)]
+    assert [one.name for one in pairs] == ["p1/ct_denoised", "p2/ct_denoised"]
+
+
 def test_names_without_partner_are_listed(tmp_path: Path) -> None:
     for case in "abcde":
         save(tmp_path / "out" / f"{case}.npy", flat(10))
