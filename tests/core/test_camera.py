@@ -1,4 +1,4 @@
-"""The camera chain against PROTOCOL.md 1.4 stage by stage, scikit-image and colour-demosaicing."""
+"""The published camera chain stage by stage, against scikit-image and colour-demosaicing."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_flat_grey_comes_back(grey):
 
 @pytest.mark.parametrize("grey", [0.35, 0.95])
 def test_noise_of_the_raw_signal_is_the_published_variant(grey):
-    # PROTOCOL.md 1.4, first row of the variants: neither sqrt(s m + c) nor sqrt(s m + c^2)
+    # the published variant: neither sqrt(s m + c) nor sqrt(s m + c^2)
     image = torch.full((3, 200, 200), grey, dtype=torch.float64)
     camera = Camera(0, (1, 0, 0, 0), "RGGB", 1.0, 1.0)
     draws = torch.randn(2, 200, 200, generator=generator(), dtype=torch.float64)

@@ -15,7 +15,7 @@ from ldct_clipdn.errors import ConfigError
 
 
 def plain_forward(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """PROTOCOL.md 3.1 to 3.7 written out, with functions only."""
+    """The published network (CLIPDenoising_arch.py) written out, with functions only."""
 
     def conv(x, name, stride=1):
         weight = state[f"{name}.weight"]

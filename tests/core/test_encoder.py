@@ -72,7 +72,7 @@ def test_layer4_is_built_only_on_request():
     shallow = Encoder(ENCODERS["RN50"], with_f5=False, norm="frozen")
     deep = Encoder(ENCODERS["RN50"], with_f5=True, norm="frozen")
     assert not any(name.startswith("layer4") for name in shallow.state_dict())
-    assert sum(p.numel() for p in shallow.parameters()) == 8_562_528  # PROTOCOL.md 3.3
+    assert sum(p.numel() for p in shallow.parameters()) == 8_562_528  # of the published class
     assert sum(p.numel() for p in deep.parameters()) == 23_527_264
     assert len(deep.state_dict()) == 330
     assert sum(isinstance(m, nn.BatchNorm2d) for m in deep.modules()) == 55

@@ -29,7 +29,7 @@ BY_NAME = {ruler.name: ruler for ruler in (*RULERS, AS_PUBLISHED)}
 
 
 def published_fixture() -> tuple[np.ndarray, np.ndarray]:
-    """Noisy and clean slice of PROTOCOL.md 2.3, in [0, 1]."""
+    """Noisy and clean slice, in [0, 1]."""
     i, j = np.mgrid[:512, :512].astype(float)
     r = np.hypot(i - 255.5, j - 255.5)
     hu = np.where(r >= 200, -1000.0, np.where(r < 60, 60.0, -90 + 0.5 * (i - 255.5)))

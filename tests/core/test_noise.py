@@ -1,4 +1,4 @@
-"""The noises against the figures of PROTOCOL.md 6, SciPy, and what each kind is by definition."""
+"""The noises against figures of the published draws, SciPy, and what each kind is by definition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ldct_clipdn.core.metrics import psnr, ssim
 from ldct_clipdn.core.noise import KINDS, PAPER_NOISES, Noise, add_noise, add_published_noise
 from ldct_clipdn.errors import ConfigError, DataError
 
-# PROTOCOL.md 6: mean PSNR and SSIM of the noisy images, clamped, CBSD68 and Kodak24 at full size
+# by the published draws: mean PSNR and SSIM of the noisy images, clamped, CBSD68 and Kodak24 at full size
 SETS = {
     "gaussian:15": (24.8453, 0.57320, 24.7612, 0.50799),
     "gaussian:25": (20.5434, 0.39492, 20.4419, 0.32894),
@@ -38,7 +38,7 @@ SETS = {
     "salt_pepper:0.02": (22.0018, 0.67538, 22.1151, 0.63372),
 }
 
-# PROTOCOL.md 6: y[0, 0] and y[100, 200] before clamping, PSNR, SSIM of single images
+# by the published draws: y[0, 0] and y[100, 200] before clamping, PSNR, SSIM of single images
 CBSD_101085 = {
     "gaussian:15": ("0.89200312 0.80785239 0.82620031", "0.27081987 0.32701623 0.47379068",
                     24.8246, 0.72702),
@@ -115,7 +115,7 @@ def test_set_means(name, columns, noise):
 
 
 def test_the_legacy_stream_is_the_published_one():
-    # PROTOCOL.md 1.1: the first draws after np.random.seed(0)
+    # the first draws after np.random.seed(0)
     clean = np.full((1, 2, 3), 0.5, np.float32)
     drawn = (add_published_noise(clean, "gaussian", 51) - 0.5) / 0.2
     expected = [1.76405235, 0.40015721, 0.97873798, 2.2408932, 1.86755799, -0.97727788]
@@ -149,7 +149,7 @@ def test_spatial_field_is_scipys_mean_of_three_by_three():
 
 
 def published_poisson(clean: np.ndarray, alpha: float) -> np.ndarray:
-    """State PROTOCOL.md 1.2 once more, in NumPy."""
+    """State the published definition once more, in NumPy."""
     stored = np.clip((clean * 255.0).round(), 0, 255) / np.float32(255)
     photons = 2 ** np.ceil(np.log2(len(np.unique(stored))))
     counted = np.random.RandomState(0).poisson(stored * photons) / float(photons)

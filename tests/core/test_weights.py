@@ -298,7 +298,7 @@ def test_published_checkpoint(tmp_path, channels):
     plain.encoder.load_state_dict(full.encoder.state_dict(), strict=False)
     layer4 = {k: v for k, v in full.state_dict().items() if k.startswith("encoder.layer4.")}
     params = {f"module.{k}": v for k, v in {**plain.state_dict(), **layer4}.items()}
-    assert len(params) == (342 if channels == 1 else 341)  # PROTOCOL.md 3.3
+    assert len(params) == (342 if channels == 1 else 341)  # as the published class has
     torch.save({"params": params}, tmp_path / "net_g_latest.pth")
     loaded = load_denoiser(tmp_path / "net_g_latest.pth")
     assert loaded.config.encoder_norm == "frozen"
