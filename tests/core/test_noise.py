@@ -17,7 +17,7 @@ from ldct_clipdn.core.metrics import psnr, ssim
 from ldct_clipdn.core.noise import KINDS, PAPER_NOISES, Noise, add_noise, add_published_noise
 from ldct_clipdn.errors import ConfigError, DataError
 
-# by the published draws: mean PSNR and SSIM of the noisy images, clamped, CBSD68 and Kodak24 at full size
+# mean PSNR and SSIM of the published draws on whole images, clamped, CBSD68 and Kodak24
 SETS = {
     "gaussian:15": (24.8453, 0.57320, 24.7612, 0.50799),
     "gaussian:25": (20.5434, 0.39492, 20.4419, 0.32894),
