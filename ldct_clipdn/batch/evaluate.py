@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ldct_clipdn.core.metrics import Mean, Ruler, Scores, mean_scores
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.data.pairs import Pair
 from ldct_clipdn.errors import DataError, WriteError
 
@@ -121,7 +122,7 @@ class Evaluation:
                         writer.writerow([one.name, image, *(v for each in scores for v in each)])
         except OSError as error:
             raise WriteError(
-                f"the table cannot be written: {error.strerror or error}",
+                f"the table cannot be written: {system_words(error)}",
                 path=path,
                 remedy="Check folder, rights and free space",
             ) from error

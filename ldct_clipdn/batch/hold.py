@@ -9,6 +9,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.errors import ConfigError
 
 __all__ = ["LOCK_FILE", "hold_folder"]
@@ -48,7 +49,7 @@ def hold_folder(target: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise ConfigError(
-            f"the output folder cannot be used: {error.strerror or error}",
+            f"the output folder cannot be used: {system_words(error)}",
             path=target,
             remedy="Give another folder",
         ) from error

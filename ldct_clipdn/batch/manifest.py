@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol
 
 import ldct_clipdn
 from ldct_clipdn.batch.exit_codes import ExitCode
-from ldct_clipdn.core.whole_file import whole_file
+from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.scan import Scan, Unused
 
@@ -211,7 +211,7 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
             json.dump(content, file, indent=2, default=str)
     except OSError as error:
         raise WriteError(
-            f"the output folder cannot be written: {error.strerror or error}",
+            f"the output folder cannot be written: {system_words(error)}",
             path=path.parent,
             remedy="Check free space and permissions, or give another folder",
         ) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.batch.manifest import relative_name
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.core.words import printable
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.io.attributes import text
@@ -207,7 +208,7 @@ def check_source(source: Path) -> None:
         is_there = source.exists()
     except OSError as error:  # a name that is too long, a folder that must not be searched
         raise ConfigError(
-            f"it cannot be read: {error.strerror or error}", path=source, remedy="Check the name"
+            f"it cannot be read: {system_words(error)}", path=source, remedy="Check the name"
         ) from error
     if not is_there:
         raise ConfigError("there is no such file or folder", path=source, remedy="Check the name")
@@ -242,7 +243,7 @@ def _check_writable(target: Path) -> None:
 
 def _unusable(target: Path, error: OSError) -> ConfigError:
     return ConfigError(
-        f"the output folder cannot be used: {error.strerror or error}",
+        f"the output folder cannot be used: {system_words(error)}",
         path=target,
         remedy="Give another folder",
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from ldct_clipdn.batch.ahead import ahead
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.ct.residual import limit_change
 from ldct_clipdn.errors import ReadError
@@ -108,7 +109,7 @@ def _read(scan: Scan) -> Generator[tuple[Instance, Slice], None, None]:
         try:
             yield instance, read_slice(instance)
         except (ReadError, OSError) as error:  # it was read a moment ago
-            cause = error.reason if isinstance(error, ReadError) else error.strerror
+            cause = error.reason if isinstance(error, ReadError) else system_words(error)
             raise ReadError(
                 f"it can no longer be read: {cause}",
                 path=instance.path,

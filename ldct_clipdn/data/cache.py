@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ldct_clipdn.core.whole_file import UNFINISHED, whole_file
+from ldct_clipdn.core.whole_file import UNFINISHED, system_words, whole_file
 from ldct_clipdn.errors import DataError, ReadError
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def open_cache(folder: Path | str, sources: Sequence[Source], read: Frames) -> C
                 unreadable = _write_all(folder, missing, names, read)
     except OSError as error:
         raise DataError(
-            f"the cache cannot be written: {error.strerror or error}",
+            f"the cache cannot be written: {system_words(error)}",
             path=folder,
             remedy="Set cache_dir to a folder with room that you may write",
         ) from error

@@ -15,6 +15,7 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.data.natural import find_images, read_rgb
 from ldct_clipdn.errors import ConfigError, WriteError
 
@@ -125,7 +126,7 @@ class SaveImageRGBd(MapTransform):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8)).save(path)
             except OSError as error:
-                raise WriteError(f"cannot be written ({error.strerror})", path=path) from error
+                raise WriteError(f"cannot be written ({system_words(error)})", path=path) from error
         return dict(data)
 
 

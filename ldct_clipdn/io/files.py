@@ -15,6 +15,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.errors import ReadError
 from ldct_clipdn.io.scan import Unused
 
@@ -172,7 +173,7 @@ def _on_disk(source: Path) -> Iterator[Path | Unused]:
             yield from (Path(folder, name) for name in sorted(names))
         visited.add(real)
     for error in closed:
-        reason = f"the folder cannot be read: {error.strerror or error}"
+        reason = f"the folder cannot be read: {system_words(error)}"
         yield Unused(Path(error.filename), "failed", reason)
 
 

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.errors import ConfigError, ReadError
 from ldct_clipdn.io.accept import ADMISSIBLE, admitted, judge
 from ldct_clipdn.io.attributes import number, numbers, quiet_pydicom, text
@@ -100,7 +101,7 @@ def _look_at(path: Path, admit: Set[str]) -> Instance | Unused:
             return Unused(path, "skipped", _what_else(path, start))
         header = read_header(path)
     except OSError as error:
-        return Unused(path, "failed", f"it cannot be read: {error.strerror or error}")
+        return Unused(path, "failed", f"it cannot be read: {system_words(error)}")
     except ReadError as error:
         return Unused(path, "failed", error.reason)
     verdict = judge(header, admit)

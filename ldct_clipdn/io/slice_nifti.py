@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.attributes import number, numbers
 from ldct_clipdn.io.volume import Volume
@@ -96,7 +97,7 @@ def write_slice(path: Path, hu: NDArray[np.float32], affine: NDArray[np.float64]
         nibabel.save(image, path)
     except OSError as error:
         raise WriteError(
-            f"cannot be written ({error.strerror or error})",
+            f"cannot be written ({system_words(error)})",
             path=path,
             remedy="Name a folder with room that you may write with --output_dir",
         ) from error

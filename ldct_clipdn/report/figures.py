@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from ldct_clipdn.core.metrics import psnr
-from ldct_clipdn.core.whole_file import whole_file
+from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.ct.hu import WINDOWS, HURange
 from ldct_clipdn.errors import ConfigError, DataError, WriteError
 
@@ -180,7 +180,7 @@ def _save(figure: Figure, path: Path) -> None:
             figure.savefig(partial, format=kind, dpi=DOTS_PER_INCH, bbox_inches="tight")
     except OSError as error:
         raise WriteError(
-            f"the picture cannot be written: {error.strerror or error}",
+            f"the picture cannot be written: {system_words(error)}",
             path=path,
             remedy="Check folder, rights and free space",
         ) from error

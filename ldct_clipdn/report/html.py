@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ldct_clipdn.core.whole_file import whole_file
+from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.ct.hu import WINDOWS, HURange
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.report.measures import flag_figures, measure_rows, score_rows
@@ -108,7 +108,7 @@ def write_page(path: str | Path, page: SeriesPage) -> Path:
             partial.write_text(render_page(page), encoding="utf-8")
     except OSError as error:
         raise WriteError(
-            f"the report cannot be written: {error.strerror or error}",
+            f"the report cannot be written: {system_words(error)}",
             path=path,
             remedy="Check free space and permissions",
         ) from error

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import torch.distributed as dist
 from monai.bundle import ConfigWorkflow
 
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.errors import ConfigError
 
 __all__ = ["calling_workflow", "claim_run_dir", "default_run_dir", "find_bundle_root"]
@@ -95,7 +96,7 @@ def claim_run_dir(run_dir: str, resume: bool) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"the run folder cannot be made ({error.strerror})",
+            f"the run folder cannot be made ({system_words(error)})",
             path=folder,
             remedy="Name a folder you may write with --run_dir",
         ) from error

@@ -118,7 +118,7 @@ def typed(name: str) -> str | None:
         As it was typed; None where the command line does not name it.
     """
     given, words = None, sys.argv[1:]
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words[1:], ""], strict=False):
         option, sign, value = word.partition("=")
         if option == f"--{name}":
             given = value if sign else after

@@ -165,8 +165,8 @@ def test_clip_vit_file_loads_and_text_is_passed_over(tmp_path):
     state |= {"visual.proj": torch.zeros(768, 512), "visual.ln_post.weight": torch.zeros(768),
               "visual.transformer.resblocks.11.ln_1.weight": torch.zeros(768),
               "transformer.resblocks.0.ln_1.weight": torch.zeros(512)}  # fmt: skip
-    torch.save(state, tmp_path / "ViT-B-16.pt")
-    model = build_denoiser(in_channels=3, encoder="ViT-B-16", pretrained=tmp_path / "ViT-B-16.pt")
+    torch.save(state, tmp_path / "vit.pt")
+    model = build_denoiser(in_channels=3, encoder="ViT-B-16", pretrained=tmp_path / "vit.pt")
     assert torch.equal(model.encoder.class_embedding, encoder.class_embedding)
 
 
