@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ldct_clipdn.errors import DataError as DataError
     from ldct_clipdn.errors import DecodeError as DecodeError
     from ldct_clipdn.errors import LdctError as LdctError
+    from ldct_clipdn.errors import NotCTError as NotCTError
     from ldct_clipdn.errors import ReadError as ReadError
     from ldct_clipdn.errors import WeightsError as WeightsError
     from ldct_clipdn.errors import WriteError as WriteError
@@ -42,6 +43,7 @@ _HOMES = {
     "DecodeError": "errors",
     "HURange": "ct.hu",
     "LdctError": "errors",
+    "NotCTError": "errors",
     "QualityRecord": "ct.quality",
     "ReadError": "errors",
     "RunOptions": "batch.run",
@@ -66,6 +68,7 @@ __all__ = [
     "DecodeError",
     "HURange",
     "LdctError",
+    "NotCTError",
     "QualityRecord",
     "ReadError",
     "RunOptions",

@@ -1,4 +1,4 @@
-"""The public interface of DESIGN.md 3: what `import ldct_clipdn` offers, and at what price."""
+"""The public interface: what `import ldct_clipdn` offers, and at what price."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ print("torch" in sys.modules)
 
 
 def test_denoising_never_loads_the_training_libraries() -> None:
-    """DESIGN.md 1: a machine that only denoises needs neither MONAI nor open_clip."""
+    """A machine that only denoises needs neither MONAI nor open_clip."""
     script = """
 import sys
 import numpy as np

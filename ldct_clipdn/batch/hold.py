@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.errors import ConfigError
 
-__all__ = ["LOCK_FILE", "hold_folder"]
+__all__ = ["LOCK_FILE", "hold_folder", "unusable"]
 
 LOCK_FILE: Final = ".ldct-clipdn.lock"
 """Lies in the output folder while a run lasts; that of a run that was killed holds no one up."""
@@ -48,13 +48,31 @@ def hold_folder(target: Path) -> Iterator[None]:
             remedy="Wait until it ends, or give another folder",
         ) from error
     except OSError as error:
-        raise ConfigError(
-            f"the output folder cannot be used: {system_words(error)}",
-            path=target,
-            remedy="Give another folder",
-        ) from error
+        raise unusable(target, error) from error
     try:
         yield
     finally:
         (target / LOCK_FILE).unlink(missing_ok=True)  # while it is held: see filelock on st_nlink
         lock.release()
+
+
+def unusable(target: Path, error: OSError) -> ConfigError:
+    """Word why an output folder cannot be one.
+
+    Parameters
+    ----------
+    target
+        Output folder.
+    error
+        What the system says.
+
+    Returns
+    -------
+    ConfigError
+        To be raised.
+    """
+    return ConfigError(
+        f"the output folder cannot be used: {system_words(error)}",
+        path=target,
+        remedy="Give another folder",
+    )

@@ -10,6 +10,7 @@ from os import W_OK, X_OK, access, strerror
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ldct_clipdn.batch.hold import unusable
 from ldct_clipdn.batch.manifest import relative_name
 from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.core.words import printable
@@ -230,7 +231,7 @@ def check_target(target: Path) -> None:
     try:
         _check_writable(target.resolve())
     except OSError as error:
-        raise _unusable(target, error) from error
+        raise unusable(target, error) from error
 
 
 def _check_writable(target: Path) -> None:
@@ -239,14 +240,6 @@ def _check_writable(target: Path) -> None:
         raise NotADirectoryError(ENOTDIR, strerror(ENOTDIR))
     if not access(there, W_OK | X_OK):
         raise PermissionError(EACCES, strerror(EACCES))
-
-
-def _unusable(target: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"the output folder cannot be used: {system_words(error)}",
-        path=target,
-        remedy="Give another folder",
-    )
 
 
 def _free_number(source: int, used: set[int]) -> int:

@@ -185,10 +185,11 @@ def with_others(record: SeriesRecord, earlier: Iterable[Mapping[str, Any]]) -> S
     Returns
     -------
     SeriesRecord
-        With a note for each: which one is to be kept, only a person can say.
+        With a note for each: which one is to be kept, only a person can say. It may be of another
+        part of the series, or of another patient under the same UID.
     """
     notes = (
-        f"an earlier run made {one['derived_uid']} of it, which still lies in the output folder"
+        f"an earlier run made {one['derived_uid']} under its UID, still in the output folder"
         for one in earlier
         if one.get("source_uid") == record.source_uid
     )

@@ -279,5 +279,5 @@ def _manifest(
 def _with_others(record: SeriesRecord, earlier: Sequence[Mapping[str, Any]]) -> SeriesRecord:
     noted = with_others(record, earlier)
     for note in noted.notes[len(record.notes) :]:
-        logger.info("%s", printable(f"series {record.source_uid}: {note}"))
+        logger.info("%s", printable(f"{record.source_uid}: {note}"))
     return noted

@@ -15,6 +15,7 @@ from ldct_clipdn.batch.low_dose import find_doubts, lower_dose
 from ldct_clipdn.batch.manifest import InputRecord, all_inputs, exit_code, file_records
 from ldct_clipdn.batch.plan import check_folders, plan_run
 from ldct_clipdn.batch.readable import read_through
+from ldct_clipdn.batch.resume import RUN_FILE
 from ldct_clipdn.ct.lowdose import check_choices
 from ldct_clipdn.errors import ConfigError, ReadError
 from ldct_clipdn.io.dicom_write import clear_unfinished
@@ -138,7 +139,8 @@ def simulate_study(source: str | Path, target: str | Path, recipe: SimulationRec
     run = _Run(Path(source), Path(target), recipe, datetime.now().astimezone())
     check_folders(run.source, run.target)
     with hold_folder(run.target):
-        clear_unfinished(run.target)
+        if not (run.target / RUN_FILE).exists():  # what a killed `denoise` will go on with
+            clear_unfinished(run.target)
         plan = plan_run(find_series(run.source))
         done = [_simulate(job, run) for job in plan.jobs]
     used = [one for _, each in done for one in each]

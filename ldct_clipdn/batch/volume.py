@@ -23,6 +23,7 @@ from ldct_clipdn.batch.series import Outcome, Setting
 from ldct_clipdn.batch.stream import limited_slices
 from ldct_clipdn.batch.trial import tried_recipe
 from ldct_clipdn.batch.watch import Measured, Pair, SeriesWatch
+from ldct_clipdn.core.whole_file import system_words
 from ldct_clipdn.ct.hu import AIR_HU
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.uids import file_digest
@@ -106,13 +107,13 @@ def _denoise(
     if final.exists() or _is_taken(final):
         reason = _obstacle(final, kept, made_of)
         raise WriteError(reason, path=setting.target, remedy=ELSEWHERE)
+    _make_folder(final.parent)
     hidden = setting.target / f".{final.name}.partial"
     try:
         with closing(ahead(_compute(volume, setting.engine, recipe))) as planes:
             write_volume_like(volume, _watched(volume, planes, watch, report), hidden / final.name)
         quality = measured.quality(watch, setting)
         files = data_files(hidden / final.name)
-        final.parent.mkdir(parents=True, exist_ok=True)
         write_json(note, {**made_of, "result": _digest(files), "quality": quality.to_dict()})
         for file in reversed(files):  # the header last: it makes the rest visible
             file.replace(final.with_name(file.name))
@@ -120,6 +121,17 @@ def _denoise(
         shutil.rmtree(hidden, ignore_errors=True)
     measured.show(watch, quality, setting)
     return quality.to_dict()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"the folder for its result cannot be made: {system_words(error)}",
+            path=folder,
+            remedy=ELSEWHERE,
+        ) from error
 
 
 def _is_taken(final: Path) -> bool:

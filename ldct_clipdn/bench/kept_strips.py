@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ __all__ = ["keep_strip"]
 
 RECORD: Final = "strips.json"
 
+logger = logging.getLogger(__name__)
+
 
 def keep_strip(
     folder: Path,
@@ -22,7 +25,7 @@ def keep_strip(
     methods: Sequence[str],
     draw: Callable[[], Sequence[Panel]],
 ) -> None:
-    """Draw a strip, unless it is there and shows all of these methods.
+    """Draw a strip, unless it is there and shows all of these methods, or others too.
 
     Parameters
     ----------
@@ -45,7 +48,10 @@ def keep_strip(
     path = folder / "strips" / f"{file_stem(name)}.png"
     record = folder / RECORD
     drawn = _drawn(record)
-    if path.exists() and set(methods) <= set(drawn.get(path.name, ())):
+    shown = set(drawn.get(path.name, ()))
+    if path.exists() and not shown < set(methods) and path.name in drawn:
+        if not set(methods) <= shown:
+            logger.warning("%s shows %s: give these too", path, ", ".join(sorted(shown)))
         return
     write_strip(draw(), path, title)
     write_text(record, json.dumps({**drawn, path.name: list(methods)}, indent=2) + "\n")

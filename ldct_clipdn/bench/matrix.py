@@ -131,6 +131,7 @@ def run_matrix(
     total = len(cases) * len(columns)
     for before, case in enumerate(cases):
         for done in run.measure(case):
+            record.write(run.left_out, run.shares)  # a resumed call does not see them again
             if progress is not None:
                 at = before * len(columns) + done
                 progress(at, total, f"{case.series} {case.dose}")

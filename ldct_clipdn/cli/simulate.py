@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _print_summary(simulation: Simulation, target: Path) -> None:
     for one in simulation.series:
-        where = str(target / one.simulated_uid) if one.simulated_uid else f"failed: {one.reason}"
+        where = str(target / one.simulated_uid) if one.simulated_uid else one.reason
         slices = f"{one.slices:>5} slice{' ' if one.slices == 1 else 's'}"
         print(printable(f"{short_uid(one.source_uid)}  {slices}  {one.status:<10}{where}"))
         for told in (*((str(one.noise),) if one.noise else ()), *one.notes):

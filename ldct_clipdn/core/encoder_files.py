@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,8 +97,11 @@ def find_encoder(encoder: str, pretrained: str) -> EncoderFile:
             return EncoderFile(stored)
         if path.suffix:
             return EncoderFile(path)
-    promised = promised_sha256(encoder, pretrained)
-    if named := os.environ.get(ENCODER_VARIABLE):
+    named = os.environ.get(ENCODER_VARIABLE)
+    can_ask = find_spec("open_clip") is not None or known_encoder(encoder, pretrained) is not None
+    # without open_clip nobody knows the tag; the file's name then claims nothing
+    promised = promised_sha256(encoder, pretrained) if can_ask or not named else ""
+    if named:
         logger.info("Encoder weights from %s (environment variable)", named)
         return EncoderFile(Path(named), pretrained, promised, f", named by {ENCODER_VARIABLE}")
     found = stored_encoder(encoder, pretrained) or fetch_encoder(encoder, pretrained)

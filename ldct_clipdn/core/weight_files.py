@@ -169,7 +169,8 @@ def read_weights_file(path: Path, *, trust_torchscript: bool = False) -> Weights
 def check_archive(path: Path) -> None:
     """Compare the contents of a file that PyTorch saved with the checksums that it saved with them.
 
-    PyTorch does not when it loads it. Files that are no zip archives have no checksums.
+    PyTorch does not when it loads it. Files that are no zip archives have no checksums, nor have
+    those that were saved without (`torch.serialization.set_crc32_options(False)`).
 
     Parameters
     ----------
@@ -185,7 +186,8 @@ def check_archive(path: Path) -> None:
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
+            has_checksums = any(one.CRC for one in archive.infolist())
+            damaged = archive.testzip() if has_checksums else None
     except UNPICKLE_ERRORS as error:
         raise _damaged(path, "a damaged checkpoint or archive") from error
     if damaged:

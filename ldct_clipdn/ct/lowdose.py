@@ -100,7 +100,8 @@ def simulate_low_dose(  # noqa: PLR0913 - physics has as many knobs
     device
         Where to compute, such as `cpu` or `cuda`.
     doubts
-        Takes, by slice, why the simulation is only approximate; the same is logged.
+        Takes, by slice, why the simulation is only approximate; it is logged where this
+        is None.
 
     Returns
     -------
@@ -121,8 +122,9 @@ def simulate_low_dose(  # noqa: PLR0913 - physics has as many knobs
         return scan.volume.reshape(shape).copy()
     fit = fit_scan(scan, kernel, photons, electronic)
     for k, reason in _doubts(scan, share * fit.quanta).items():
-        logger.warning("Slice %d: %s: approximate", k, reason)
-        if doubts is not None:
+        if doubts is None:
+            logger.warning("Slice %d: %s: approximate", k + 1, reason)
+        else:
             doubts[k] = reason
     rays = Rays.added(share, fit.quanta, electronic)
     window = kernel_window(fit.kernel)

@@ -38,11 +38,9 @@ class NoiseFit:
     quanta: float
 
     def __str__(self) -> str:
-        cutoff, _, steepness = self.kernel.partition(",")
-        kernel = cutoff
-        if steepness:
-            kernel = f"cut-off {float(cutoff):.4g}/mm, steepness {float(steepness):.4g}"
-        return f"kernel {kernel}; {self.quanta:.4g} quanta"
+        """Tell all digits, in the words that can be given again."""
+        of = " (cut-off in 1/mm, steepness)" if "," in self.kernel else ""
+        return f"kernel {self.kernel}{of}; {self.quanta!r} quanta"
 
 
 def fit_scan(scan: Scan, kernel: str, photons: str | float, electronic: float) -> NoiseFit:

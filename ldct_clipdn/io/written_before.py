@@ -97,7 +97,7 @@ def _judge(
             return f"{path.name} in it is of another"
     if there < wanted:
         return f"lacks {wanted - there} of {wanted} images"
-    if doubted and not len(doubted) < there > 1:
+    if doubted and (len(doubted) == there or there == 1):
         return "was made from other pixels"
     return _change(next(iter(doubted))) if doubted else ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -266,7 +267,7 @@ def came_to_nothing(what: str, iteration: int, run_dir: str) -> ConfigError:
     return ConfigError(
         f"training came to nothing: {what} after iteration {iteration}",
         path=run_dir,
-        remedy="last.pt and best.pt there are from before; start a new run with a lower "
+        remedy="what is saved there is from before; start a new run with a lower "
         "--learning_rate or --max_norm, from its last.pt if you like (--continue_from)",
     )
 
@@ -300,12 +301,25 @@ def denoiser_in(network: nn.Module) -> CLIPDenoiser:
 
 
 def _as_stored_now(saved: object, network: nn.Module) -> object:
-    """Give stored settings of a network as they would be stored today: with what came since."""
-    kind: Any = type(network.config)
+    """Give stored settings of a network as they would be stored today: with what came since.
+
+    The same encoder may have been called otherwise; its SHA-256 tells that it is the same.
+    """
+    config: Any = network.config
+    kind, now = type(config), config.to_dict()
     try:
-        return kind(**cast("Mapping[str, Any]", saved)).to_dict()
+        stored: dict[str, Any] = kind(**cast("Mapping[str, Any]", saved)).to_dict()
     except (ConfigError, TypeError):  # of another kind of network, or of a later version
         return saved
+    was, is_now = (_sha256_in(str(one.get("encoder_source"))) for one in (stored, now))
+    if was and was == is_now:
+        stored["encoder_source"] = now["encoder_source"]
+    return stored
+
+
+def _sha256_in(source: str) -> str:
+    found = re.search(r"SHA-256 ([0-9a-f]{64})", source)
+    return found[1] if found else ""
 
 
 def _differences(

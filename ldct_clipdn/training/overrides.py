@@ -19,6 +19,7 @@ __all__ = ["check_overrides"]
 
 SET_BY_MONAI: Final = {
     "_meta_",
+    "bundle_root",
     "experiment_name",
     "is_not_rank0",
     "output_dir",
@@ -26,7 +27,7 @@ SET_BY_MONAI: Final = {
     "save_execute_config",
     "tracking_uri",
 }
-"""Ids that MONAI itself adds to a config: metadata and experiment tracking."""
+"""Ids that MONAI itself adds to a config, metadata and experiment tracking, or always gives."""
 
 logger = logging.getLogger(__name__)
 

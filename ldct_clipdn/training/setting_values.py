@@ -120,7 +120,7 @@ def typed(name: str) -> str | None:
     given, words = None, sys.argv[1:]
     for word, after in zip(words, [*words[1:], ""], strict=False):
         option, sign, value = word.partition("=")
-        if option == f"--{name}":
+        if word.startswith("-") and option.lstrip("-").replace("-", "_") == name:  # as fire does
             given = value if sign else after
     return given
 

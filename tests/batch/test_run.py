@@ -361,9 +361,9 @@ def test_other_results_of_a_series_are_told_and_not_forgotten(
     with caplog.at_level(logging.INFO):
         manifest = denoise_study(source, tmp_path / "out", IDENTITY)
     (second,) = manifest.series
-    told = f"an earlier run made {first.derived_uid} of it, which still lies in the output folder"
+    told = f"an earlier run made {first.derived_uid} under its UID, still in the output folder"
     assert second.notes[-1] == told
-    assert f"series {second.source_uid}: {told}" in caplog.messages
+    assert f"{second.source_uid}: {told}" in caplog.messages
     assert [one["derived_uid"] for one in manifest.earlier] == [first.derived_uid]
     other = denoise_study(source, tmp_path / "out", replace(IDENTITY, wallclock=False))
     known = {first.derived_uid, second.derived_uid}

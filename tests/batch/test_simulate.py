@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from coloured import B30F, coloured_noise
 
 from ldct_clipdn.batch import low_dose
 from ldct_clipdn.batch.hold import hold_folder
+from ldct_clipdn.batch.resume import RUN_FILE
 from ldct_clipdn.batch.simulate import simulate_study
 from ldct_clipdn.cli.main import main
 from ldct_clipdn.ct.lowdose import simulate_low_dose
@@ -144,8 +146,7 @@ def test_what_auto_found_is_told_and_repeats_the_pixels(
     assert main([*given, "--json"]) == 0
     (one,) = json.loads(capsys.readouterr().out)["series"]
     kernel, quanta = one["noise"]["kernel"], one["noise"]["quanta"]
-    cutoff, steepness = map(float, kernel.split(","))
-    words = f"kernel cut-off {cutoff:.4g}/mm, steepness {steepness:.4g}; {quanta:.4g} quanta"
+    words = f"kernel {kernel} (cut-off in 1/mm, steepness); {quanta!r} quanta"
     assert words in caplog.text
     derivation = _derivation(tmp_path / "out" / one["simulated_uid"])
     assert words in derivation
@@ -386,3 +387,14 @@ def test_what_cannot_be_simulated_is_one_line(
     assert code == 2
     assert "simulate: " in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_killed_denoise_will_go_on_with_stays(source: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "out" / ".2.25.1.partial"
+    begun.mkdir(parents=True)
+    (tmp_path / "out" / RUN_FILE).write_text("{}")
+    simulate_study(source, tmp_path / "out", RECIPE)
+    assert begun.exists()
+    (tmp_path / "out" / RUN_FILE).unlink()
+    simulate_study(source, tmp_path / "out", replace(RECIPE, dose=0.5))
+    assert not begun.exists()

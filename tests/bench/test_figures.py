@@ -20,6 +20,7 @@ from ldct_clipdn.bench.draws import DrawMaps, DrawsOf
 from ldct_clipdn.bench.feature_figures import draw_embedding, draw_similarity
 from ldct_clipdn.bench.features import Similarity
 from ldct_clipdn.bench.figure import save_small
+from ldct_clipdn.bench.kept_strips import keep_strip
 from ldct_clipdn.bench.known_truth import PhantomRow
 from ldct_clipdn.bench.matrix_figure import draw_matrix
 from ldct_clipdn.bench.matrix_summary import Summary
@@ -274,3 +275,25 @@ def test_a_full_disk_is_a_plain_error(
     assert list(path.parent.iterdir()) == []
     draw(path)
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_strip_is_drawn_anew_only_to_show_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    drawn: list[str] = []
+    pixels = torch.zeros(1, 8, 8)
+
+    def keep(*methods: str) -> None:
+        def draw() -> list[Panel]:
+            drawn.append(" ".join(methods))
+            return [Panel(one, pixels, None) for one in methods]
+
+        keep_strip(tmp_path, "kodim01", "Kodak24", methods, draw)
+
+    keep("a", "b")
+    keep("b", "a")
+    keep("c")
+    assert "shows a, b: give these too" in caplog.text
+    keep("a", "b", "c")
+    keep("a")
+    assert drawn == ["a b", "a b c"]

@@ -382,6 +382,25 @@ def test_a_run_goes_on_and_only_computes_what_is_missing(dataset: Path, tmp_path
     assert float(row["gain"]) != 1
 
 
+def test_shares_outlive_an_interrupted_call(dataset: Path, tmp_path: Path) -> None:
+    cases = find_cases([dataset], (0.5, 0.25))
+
+    def stop(done: int, *_: object) -> None:
+        if done > 1:
+            raise KeyboardInterrupt
+
+    def shares(folder: Path) -> dict[str, object]:
+        return dict(json.loads((folder / "matrix.json").read_text())["shares"])
+
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    run_matrix(cases, [INPUT_COLUMN], whole, judged="input", device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        run_matrix(cases, [INPUT_COLUMN], broken, judged="input", device="cpu", progress=stop)
+    assert shares(broken) != shares(whole)
+    run_matrix(cases, [INPUT_COLUMN], broken, judged="input", device="cpu", resume=True)
+    assert shares(broken) == shares(whole)
+
+
 def test_rows_that_are_not_ours_are_refused(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "matrix_slices.csv").write_text("series,dose\nx,1\n")
     with pytest.raises(ConfigError, match="no rows of this version"):

@@ -107,7 +107,7 @@ def test_an_overlay_alone_is_an_error(dataset: Path) -> None:
 def test_a_none_that_monai_would_drop_is_an_error(
     train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["monai.bundle", "run", "--validation_slices", "None"])
+    monkeypatch.setattr("sys.argv", ["monai.bundle", "run", "-validation-slices", "None"])
     with pytest.raises(RuntimeError) as caught:
         train(validation_slices=None)
     assert "Give --validation_slices all" in str(our_error(caught.value))
@@ -126,7 +126,7 @@ def test_names_may_look_like_numbers(
         make_mayo(tmp_path / "2016" / patient, patient, "full", size=48, seed=number)
     monkeypatch.chdir(tmp_path)
     numbers = {"dataset_dir": 2016, "test_patients": 506, "run_dir": 2026_11_29}
-    monkeypatch.setattr("sys.argv", ["monai.bundle", "run", "--run_dir=2026_11_29"])
+    monkeypatch.setattr("sys.argv", ["monai.bundle", "run", "--run-dir=2026_11_29"])
     run_bundle("train.json", "run", **{**SMALL, "cache_dir": str(cache_dir), **numbers})
     run = tmp_path / "2026_11_29"
     assert {row["patient"] for row in rows(run / "validation.csv")} == {"506"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import socket
+import sys
 
 import pytest
 import torch
@@ -160,6 +161,11 @@ def test_open_clips_table_says_what_else_may_have_a_tags_name(named, monkeypatch
 def test_the_environment_variable_does_not_serve_a_tag_that_nobody_knows(tag, encoder):
     with pytest.raises(WeightsError, match=f"'{tag}' is neither a file nor a tag .* {encoder}"):
         read_encoder_weights(tag, DenoiserConfig(encoder=encoder))
+
+
+def test_a_named_file_serves_where_open_clip_is_not_installed(named, monkeypatch):
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    assert read_encoder_weights("cc12m", RN50).source.startswith("mine.pt (SHA-256 ")
 
 
 def test_a_file_that_is_called_like_a_tag_is_not_taken_for_it(named, tmp_path, monkeypatch):
@@ -397,6 +403,15 @@ def test_a_flipped_byte_in_a_checkpoint_is_noticed(tmp_path, model):
     flip_a_byte(path, model.last.weight.detach())
     with pytest.raises(WeightsError, match=r"damaged: .* is not what was saved"):
         load_denoiser(path)
+
+
+def test_a_file_without_checksums_is_read(tmp_path, model):
+    torch.serialization.set_crc32_options(False)
+    try:
+        save_denoiser(model, tmp_path / "m.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert_same(load_denoiser(tmp_path / "m.pt").state_dict(), model.state_dict())
 
 
 def test_weights_are_named_by_a_text_or_path():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,24 @@ def test_a_run_of_older_code_goes_on(tmp_path: Path) -> None:
         make_state(tmp_path, resume=True).restore(make_trainer())
     assert "network augmentation was 0.5, now 0.025" in caught.value.reason
     assert "encoder" not in caught.value.reason
+
+
+@pytest.mark.parametrize("digit", ["a", "b"])
+def test_the_same_encoder_under_another_label_goes_on(tmp_path: Path, digit: str) -> None:
+    """As its file was called by a tag once, and is called by its own name since."""
+    state = make_state(tmp_path)
+    label = f"openai (mine.pt, SHA-256 {digit * 64})"
+    config = {**state.settings["network"], "encoder_source": label}
+    make_state(tmp_path, settings={**state.settings, "network": config}).save_last(7)
+    later = make_state(tmp_path, resume=True)
+    network = denoiser_in(later.network)
+    network.config = replace(network.config, encoder_source=f"mine.pt (SHA-256 {'a' * 64})")
+    later.settings = {**state.settings, "network": network.config.to_dict()}
+    if digit == "a":
+        assert later.restore(make_trainer()) == 7
+    else:
+        with pytest.raises(ConfigError, match="network encoder_source was 'openai"):
+            later.restore(make_trainer())
 
 
 def test_settings_that_came_since_may_be_anything_and_those_that_went_may_not(
