@@ -37,7 +37,6 @@ NETWORKS: Final[dict[str, dict[str, object]]] = {
 REDUCED: Final[dict[str, object]] = {
     "test_patients": "none",
     "validation_slices": 0,
-    "start": "identity",
     "crop_size": 64,
     "batch_size": 4,
     "num_workers": 0,
@@ -112,7 +111,8 @@ def model_named(name: str, imagenet: Path) -> Model:
     if "peer" in of_network:
         return Model((*configs, "peer.json"), {**settings, **of_network})
     weights = imagenet if network.startswith("imagenet") else "none"
-    return Model(configs, {**settings, **of_network, "encoder_weights": weights})
+    start = {"encoder_weights": weights, "start": "identity"}
+    return Model(configs, {**settings, **of_network, **start})
 
 
 def measure(trainings: EqualTime, args: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 r"""Trains the reduced natural-image experiment: every model for the same time, then one table.
 
     scripts/natural_trainings.py SET ... --minutes 10 --train DIR --validate DIR --imagenet FILE \
-      --out DIR [--only NAME ...] [--limit N]
+      --out DIR [--only NAME ...] [--limit N] [--crop N]
 
 The encoder random and frozen, ImageNet-supervised and frozen, the same fine-tuned, random and
 trained from scratch; DnCNN; a narrow Restormer. Gaussian noise of sigma 15, BatchNorm as published,
@@ -23,7 +23,6 @@ VARIANTS = ("random_frozen", "imagenet", "imagenet_finetune", "random")
 PEERS = ("dncnn", "restormer")
 
 REDUCED: dict[str, object] = {
-    "start": "identity",
     "crop_size": 64,
     "batch_size": 4,
     "num_workers": 0,
@@ -53,6 +52,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="train these")
     parser.add_argument("--limit", type=int, help="measure the first so many of each set")
+    parser.add_argument("--crop", type=int, help="measure so many pixels square of the middle")
     parser.add_argument("--device", default="cpu")
     return parser.parse_args()
 
@@ -63,8 +63,9 @@ def model_named(name: str, imagenet: Path) -> Model:
         overlay = f"{name}.json"
         settings: dict[str, object] = {"network_def#width": 16} if name == "restormer" else {}
     else:
-        overlay, settings = "ablation.json", {"variant": name}
-    settings["encoder_weights"] = imagenet if name.startswith("imagenet") else "none"
+        weights = imagenet if name.startswith("imagenet") else "none"
+        overlay = "ablation.json"
+        settings = {"variant": name, "encoder_weights": weights, "start": "identity"}
     return Model(("train.json", overlay, "as_published.json"), settings)
 
 
@@ -79,7 +80,7 @@ def measure(trainings: EqualTime, args: argparse.Namespace) -> None:
     peers = [f"--method={name}:{path}" for name, path in done.items() if name in PEERS]
     classic = ["--method=noisy", "--method=tv", "--method=nlm", f"--validation={args.validate}"]
     out = [f"--out={args.out / 'table'}", "--resume", "--strips=1", f"--device={args.device}"]
-    out += [] if args.limit is None else [f"--limit={args.limit}"]
+    out += [f"--{key}={n}" for key in ("limit", "crop") if (n := getattr(args, key)) is not None]
     command = [sys.executable, "-m", "ldct_clipdn", "benchmark", "synthetic", *map(str, args.sets)]
     subprocess.run([*command, *weights, *peers, *classic, *out], check=True)
     if done:

@@ -20,6 +20,7 @@ from ldct_clipdn.ct.lowdose import check_choices
 from ldct_clipdn.errors import ConfigError, ReadError
 from ldct_clipdn.io.dicom_write import clear_unfinished
 from ldct_clipdn.io.find import find_series
+from ldct_clipdn.io.scan import pixel_spacing
 from ldct_clipdn.io.simulated_write import SimulationRecipe, write_simulated
 from ldct_clipdn.io.volumes import is_volume
 
@@ -156,7 +157,7 @@ def _simulate(job: Job, run: _Run) -> tuple[SimulatedSeries, tuple[InputRecord, 
     doubts: tuple[str, ...] = ()
     noise = None
     try:
-        _refuse_frames(job.scan)
+        _check_scan(job.scan)
         before: list[Slice] = []
         scan, failures = read_through(job.scan, lambda _, pixels: before.append(pixels))
         doubts = find_doubts(job.scan, run.source)
@@ -203,11 +204,19 @@ def _check(recipe: SimulationRecipe) -> None:
     check_choices(recipe.kernel, recipe.photons, recipe.seed)
 
 
-def _refuse_frames(scan: Scan) -> None:
+def _check_scan(scan: Scan) -> None:
+    """Refuse what the simulation cannot do."""
     frames = next((one for one in scan.instances if one.frame is not None), None)
     if frames is not None:
         raise ReadError(
             "the dose of Enhanced CT (multi-frame) cannot be lowered by this version",
             path=frames.path,
             remedy="Convert it to single-frame CT first",
+        )
+    first = scan.instances[0]
+    if pixel_spacing(first.header) is None:
+        raise ReadError(
+            "the pixel size is not known, and the noise's texture depends on it",
+            path=first.path,
+            remedy="Give it a PixelSpacing",
         )

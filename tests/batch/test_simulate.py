@@ -270,6 +270,14 @@ def test_enhanced_ct_is_refused_and_stops_no_other(source: Path, tmp_path: Path)
     assert "Enhanced CT" in failed[0]
 
 
+def test_an_unknown_pixel_size_is_refused(source: Path, tmp_path: Path) -> None:
+    for path in source.iterdir():
+        edit(path, PixelSpacing=None)
+    (record,) = simulate_study(source, tmp_path / "out", RECIPE).series
+    assert "the pixel size is not known" in record.reason
+    assert not record.simulated_uid
+
+
 def test_no_image_is_lost_in_silence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

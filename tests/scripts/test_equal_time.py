@@ -284,4 +284,5 @@ def test_natural_models_name_configs_that_exist(machine, name):
     one = model_named(name, Path("imagenet.safetensors"))
     folder = equal_time.BUNDLES / "image_clip_denoising" / "configs"
     assert all((folder / config).is_file() for config in one.configs)
-    assert (str(one.settings["encoder_weights"]) != "none") == (name == "imagenet")
+    is_file = str(one.settings.get("encoder_weights", "none")) != "none"
+    assert is_file == (name == "imagenet")
