@@ -22,10 +22,10 @@ from pydicom.uid import (
 )
 
 from ldct_clipdn.io.dicom_read import read_slice
-from ldct_clipdn.io.dicom_write import derived_series
+from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import Result, Scan
-from ldct_clipdn.io.uids import Recipe, series_uid
+from ldct_clipdn.io.uids import Recipe
 
 SYNTAXES = [
     ExplicitVRLittleEndian,
@@ -84,23 +84,6 @@ def results(scan: Scan, change: Change = soften) -> Iterable[Result]:
     for instance in scan.instances:
         before = read_slice(instance)
         yield Result(instance, before, change(before.hu))
-
-
-def write_derived(
-    scan: Scan,
-    results: Iterable[Result],
-    target: Path,
-    recipe: Recipe,
-    *,
-    time: datetime,
-    number: int,
-) -> Path:
-    """Write a derived series as a run does, and give its folder."""
-    with derived_series(scan, target, recipe, time=time, number=number) as writer:
-        for result in results:
-            if writer.kept(result.instance, result.before) is None:
-                writer.add(result)
-    return target / series_uid(scan, recipe)
 
 
 class Workshop:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +40,7 @@ __all__ = [
     "clear_unfinished",
     "derived_series",
     "describe_series",
+    "write_derived",
 ]
 
 
@@ -124,6 +125,49 @@ def describe_series(scan: Scan, recipe: Recipe, *, time: datetime, number: int) 
     return DerivedSeries(
         series_uid(scan, recipe), number, recipe, time, incompleteness(scan), study
     )
+
+
+def write_derived(
+    scan: Scan,
+    results: Iterable[Result],
+    target: Path,
+    recipe: Recipe,
+    *,
+    time: datetime,
+    number: int,
+) -> Path:
+    """Write a derived series, taking one result after the other.
+
+    Parameters
+    ----------
+    scan
+        The source: its images are those that `results` brings, in any order.
+    results
+        New HU of every image; is consumed slice by slice.
+    target
+        Folder in which the series' folder is made.
+    recipe
+        What was done.
+    time
+        The time of all clock attributes.
+    number
+        SeriesNumber of the derived series.
+
+    Returns
+    -------
+    Path
+        The folder, named by the derived series' UID; files are named by their SOP UIDs.
+
+    Raises
+    ------
+    WriteError
+        When a file cannot be written, a check fails, or the series is there already.
+    """
+    with derived_series(scan, target, recipe, time=time, number=number) as writer:
+        for result in results:
+            if writer.kept(result.instance, result.before) is None:
+                writer.add(result)
+    return target / series_uid(scan, recipe)
 
 
 def clear_unfinished(target: Path) -> None:

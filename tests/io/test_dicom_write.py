@@ -15,7 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 from builders import edit, make_series
-from deriving import KINDS, LONG_NAME, RECIPE, TIME, Workshop, same, soften, write_derived
+from deriving import KINDS, LONG_NAME, RECIPE, TIME, Workshop, same, soften
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import ExplicitVRLittleEndian
@@ -23,6 +23,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io import uids
 from ldct_clipdn.io.dicom_read import read_slice
+from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import Result, Scan, Slice
 from ldct_clipdn.io.stored_values import to_stored
@@ -76,7 +77,8 @@ def test_same_input_and_recipe_give_the_same_bytes_in_two_processes(
     script = (
         "import sys; from pathlib import Path\n"
         f"sys.path[:0] = [{str(Path(__file__).parents[1])!r}]\n"
-        "from deriving import RECIPE, TIME, results, write_derived\n"
+        "from deriving import RECIPE, TIME, results\n"
+        "from ldct_clipdn.io.dicom_write import write_derived\n"
         "from ldct_clipdn.io.find import find_series\n"
         "source, target = map(Path, sys.argv[1:]); target.mkdir()\n"
         "(scan,) = find_series(source)\n"
@@ -604,7 +606,8 @@ def test_a_killed_writer_leaves_nothing_with_a_name(workshop: Workshop) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path\n"
         f"sys.path[:0] = [{str(Path(__file__).parents[1])!r}]\n"
-        "from deriving import RECIPE, TIME, results, write_derived\n"
+        "from deriving import RECIPE, TIME, results\n"
+        "from ldct_clipdn.io.dicom_write import write_derived\n"
         "from ldct_clipdn.io.find import find_series\n"
         "(scan,) = find_series(Path(sys.argv[1]))\n"
         "def two():\n"

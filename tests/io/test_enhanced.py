@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from builders import edit, make_enhanced, make_series
-from deriving import RECIPE, SYNTAXES, TIME, Change, results, same, soften, write_derived
+from deriving import RECIPE, SYNTAXES, TIME, Change, results, same, soften
 from pydicom import Dataset
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -21,6 +21,7 @@ from pydicom.uid import (
 
 from ldct_clipdn.errors import DecodeError, WriteError
 from ldct_clipdn.io.dicom_read import read_slice
+from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.enhanced_check import check_object
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.output import OutputOptions

@@ -15,7 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 from builders import make_enhanced, make_series
-from deriving import RECIPE, SYNTAXES, results, same, write_derived
+from deriving import RECIPE, SYNTAXES, results, same
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
@@ -29,6 +29,7 @@ from pydicom.uid import (
 
 from ldct_clipdn.errors import LdctError
 from ldct_clipdn.io.dicom_read import read_slice
+from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.find import find_series
 
 quick = settings(

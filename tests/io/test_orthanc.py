@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from builders import make_enhanced
-from deriving import RECIPE, TIME, Workshop, results, soften, write_derived
+from deriving import RECIPE, TIME, Workshop, results, soften
 
+from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.find import find_series
 
 # Orthanc 1.10 has no option for the address it listens on, so it gets a network of its own

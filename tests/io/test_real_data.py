@@ -13,7 +13,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from deriving import RECIPE, TIME, Workshop, write_derived
+from deriving import RECIPE, TIME, Workshop
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from ldct_clipdn.cli.main import main
@@ -24,6 +24,7 @@ from ldct_clipdn.inference.backends.identity import IdentityBackend
 from ldct_clipdn.inference.denoise import denoise_slices
 from ldct_clipdn.io.codecs import transfer_syntax
 from ldct_clipdn.io.dicom_read import read_slice
+from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.files import open_file
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import Instance, Result, Scan

@@ -8,10 +8,11 @@ import numpy as np
 import pydicom
 import pytest
 from builders import edit, make_enhanced
-from deriving import RECIPE, TIME, Workshop, results, write_derived
+from deriving import RECIPE, TIME, Workshop, results
 
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.dicom_read import read_slice
+from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import Scan
 from ldct_clipdn.io.uids import identity, pixel_digest
