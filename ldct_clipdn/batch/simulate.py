@@ -21,7 +21,7 @@ from ldct_clipdn.errors import ConfigError, ReadError
 from ldct_clipdn.io.dicom_write import clear_unfinished
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import pixel_spacing
-from ldct_clipdn.io.simulated_write import SimulationRecipe, write_simulated
+from ldct_clipdn.io.simulated_write import SimulationRecipe, free_folder, write_simulated
 from ldct_clipdn.io.volumes import is_volume
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ def _simulate(job: Job, run: _Run) -> tuple[SimulatedSeries, tuple[InputRecord, 
         _check_scan(job.scan)
         before: list[Slice] = []
         scan, failures = read_through(job.scan, lambda _, pixels: before.append(pixels))
+        free_folder(scan, run.target, run.recipe)  # before what takes long
         doubts = find_doubts(job.scan, run.source)
         low = lower_dose(scan, before, run.recipe)
         doubts, noise = doubts + low.doubts, low.noise

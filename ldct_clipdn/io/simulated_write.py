@@ -49,7 +49,7 @@ from ldct_clipdn.io.uids import identity, make_uid, pixel_digest, study_uid
 if TYPE_CHECKING:
     from ldct_clipdn.io.scan import Result, Scan
 
-__all__ = ["SimulationRecipe", "is_simulated", "write_simulated"]
+__all__ = ["SimulationRecipe", "free_folder", "is_simulated", "write_simulated"]
 
 LONGEST_MARK: Final = 1000
 """Characters of a DerivationDescription (ST, 1024) that ours may take."""
@@ -139,17 +139,43 @@ def write_simulated(
     WriteError
         When a file cannot be written, a check fails, or the series is there already.
     """
+    folder = free_folder(scan, target, recipe)
     words = "; ".join((str(recipe), *remarks))
-    series = _Series(_series_uid(scan, recipe), scan, recipe, words, time, number)
-    folder = target / series.uid
-    if folder.exists():
-        raise WriteError("this series is there already", path=folder, remedy="Move it away")
+    series = _Series(folder.name, scan, recipe, words, time, number)
     with on_disk(folder), quiet_pydicom(), _unfinished(folder) as outer:
         hidden = Path(outer) / series.uid
         hidden.mkdir()
         for result in results:
             _write_image(result, series, hidden)
         name_folder(hidden, folder)
+    return folder
+
+
+def free_folder(scan: Scan, target: Path, recipe: SimulationRecipe) -> Path:
+    """Give the folder that a simulated series will have, and refuse one that is there.
+
+    Parameters
+    ----------
+    scan, target, recipe
+        As for `write_simulated`.
+
+    Returns
+    -------
+    Path
+        Named by the series' UID.
+
+    Raises
+    ------
+    WriteError
+        When it is there already.
+    """
+    folder = target / _series_uid(scan, recipe)
+    if folder.exists():
+        raise WriteError(
+            "it was simulated with these settings before",
+            path=folder,
+            remedy="Move that folder away to have it made anew",
+        )
     return folder
 
 

@@ -99,7 +99,8 @@ def test_can_be_denoised(source: Path, tmp_path: Path) -> None:
 def test_existing_result_is_left_alone(source: Path, tmp_path: Path) -> None:
     simulate_study(source, tmp_path / "out", RECIPE)
     (again,) = simulate_study(source, tmp_path / "out", RECIPE).series
-    assert "there already" in again.reason
+    assert "was simulated with these settings before" in again.reason
+    assert again.noise is None  # nothing was computed
     assert len([one for one in (tmp_path / "out").iterdir() if one.is_dir()]) == 1
 
 
@@ -237,7 +238,7 @@ def test_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     (one,) = json.loads(capsys.readouterr().out)["series"]
     assert (tmp_path / "out" / one["simulated_uid"]).is_dir()
     assert main([*given, "--dose", "0.5", "--photons", "1e5"]) == 1
-    assert "there already" in capsys.readouterr().out
+    assert "was simulated with these settings before" in capsys.readouterr().out
     assert main([*given, "--dose", "2"]) == 2
     assert main([*given, "--dose", "0.5", "--photons", "few"]) == 2
     (tmp_path / "empty").mkdir()
