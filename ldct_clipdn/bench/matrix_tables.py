@@ -83,8 +83,8 @@ def _gains(summaries: Sequence[Summary]) -> str:
         "a slice at least: the simulation is approximate."
     )
     return (
-        "Share of the input's squared error to the truth that is removed (fair error), over "
-        "that of the best classic filter at its best setting on these very slices (oracle). Lowest "
+        "Share of the input's squared error to the truth in soft tissue (neither lung, bone nor "
+        "their borders) that is removed (fair error), over that of the best classic filter at its best setting on these very slices (oracle). Lowest "
         "slice in brackets; bold: a network below 1. Effective: the dose that the low dose's noise "
         "is worth, measured in uniform blocks.\n\n"
         + lines
@@ -97,7 +97,8 @@ def _psnrs(summaries: Sequence[Summary]) -> str:
         summaries, _methods(summaries), _psnr_text, lambda one: _number(one.truth_psnr, 2)
     )
     return (
-        "In [-160, 240] HU against the noisy full dose, in dB. *n*: noise returned, in so "
+        "In [-160, 240] HU against the noisy full dose, in dB, at the setting of the least fair "
+        "error, which for a filter is not that of the best PSNR. *n*: noise returned, in so "
         "many slices above what the noise-free truth itself would score.\n\n" + lines
     )
 
