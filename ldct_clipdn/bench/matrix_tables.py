@@ -86,7 +86,8 @@ def _gains(summaries: Sequence[Summary]) -> str:
         "Share of the input's squared error to the truth in soft tissue (neither lung, bone nor "
         "their borders) that is removed (fair error), over that of the best classic filter at its "
         "best setting on these very slices (oracle). Lowest slice in brackets; bold: "
-        "a network below 1. Effective: the dose that the low dose's noise is worth, measured in uniform blocks.\n\n"
+        "a network below 1. Effective: the dose that the low dose's noise is worth, "
+        "measured in uniform blocks.\n\n"
         + lines
         + (footnote if any(one.approximate for one in summaries) else "")
     )
