@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ldct_clipdn.batch.manifest import MANIFEST_FILE, SeriesRecord, read_json, write_json
+from ldct_clipdn.core.words import printable
 from ldct_clipdn.io.dicom_write import clear_unfinished
 
 __all__ = [
@@ -27,6 +29,8 @@ __all__ = [
 
 RUN_FILE: Final = ".ldct-clipdn-run.json"
 """Lies in the output folder while a run lasts; one that is found there belongs to a run cut off."""
+
+logger = logging.getLogger(__name__)
 
 
 def begin_run(target: Path, task: str) -> datetime:
@@ -173,7 +177,7 @@ def earlier_results(target: Path, now: Iterable[SeriesRecord]) -> tuple[dict[str
 
 
 def with_others(record: SeriesRecord, earlier: Iterable[Mapping[str, Any]]) -> SeriesRecord:
-    """Note which other results of its source a series has in the output folder.
+    """Note which other results of its source a series has in the output folder; log it too.
 
     Parameters
     ----------
@@ -188,11 +192,13 @@ def with_others(record: SeriesRecord, earlier: Iterable[Mapping[str, Any]]) -> S
         With a note for each: which one is to be kept, only a person can say. It may be of another
         part of the series, or of another patient under the same UID.
     """
-    notes = (
+    notes = [
         f"an earlier run made {one['derived_uid']} under its UID, still in the output folder"
         for one in earlier
         if one.get("source_uid") == record.source_uid
-    )
+    ]
+    for note in notes:
+        logger.info("%s", printable(f"{record.source_uid}: {note}"))
     return replace(record, notes=(*record.notes, *notes))
 
 

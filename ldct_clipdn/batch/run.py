@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ldct_clipdn.batch.hold import hold_folder
 from ldct_clipdn.batch.manifest import (
     Manifest,
-    SeriesRecord,
     all_inputs,
     tool_versions,
     unused_series,
@@ -26,7 +24,6 @@ from ldct_clipdn.batch.series import Outcome, Setting, denoise_series
 from ldct_clipdn.batch.volume import denoise_volume
 from ldct_clipdn.batch.volume_plan import plan_volumes
 from ldct_clipdn.batch.watch import Watched
-from ldct_clipdn.core.words import printable
 from ldct_clipdn.ct.strength import parse_strength
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
@@ -45,12 +42,9 @@ Show = Callable[[Watched], None]
 Progress = Callable[[int, int], None]
 """Called with the number of slices that are done, and of all."""
 
-
 DEFAULTS: Final = RunOptions()
 
 CUDA_BATCH: Final = 4
-
-logger = logging.getLogger(__name__)
 
 
 def denoise_study(
@@ -264,7 +258,7 @@ def _manifest(
 ) -> Manifest:
     weights = setting.engine.weights
     earlier = earlier_results(setting.target, [one.record for one in outcomes])
-    series = [_with_others(one.record, earlier) for one in outcomes]
+    series = [with_others(one.record, earlier) for one in outcomes]
     used = [record for one in outcomes for record in one.inputs]
     return Manifest(
         versions=tool_versions(),
@@ -274,10 +268,3 @@ def _manifest(
         inputs=all_inputs(used, plan.unused, setting.source),
         earlier=earlier,
     )
-
-
-def _with_others(record: SeriesRecord, earlier: Sequence[Mapping[str, Any]]) -> SeriesRecord:
-    noted = with_others(record, earlier)
-    for note in noted.notes[len(record.notes) :]:
-        logger.info("%s", printable(f"{record.source_uid}: {note}"))
-    return noted

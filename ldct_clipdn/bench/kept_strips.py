@@ -49,7 +49,7 @@ def keep_strip(
     record = folder / RECORD
     drawn = _drawn(record)
     shown = set(drawn.get(path.name, ()))
-    if path.exists() and not shown < set(methods) and path.name in drawn:
+    if path.exists() and not shown < set(methods):
         if not set(methods) <= shown:
             logger.warning("%s shows %s: give these too", path, ", ".join(sorted(shown)))
         return

@@ -90,20 +90,21 @@ def find_encoder(encoder: str, pretrained: str) -> EncoderFile:
         When nobody knows such a tag, or its file cannot be had.
     """
     path = Path(pretrained)
-    if known_encoder(encoder, pretrained) is None:
+    known = known_encoder(encoder, pretrained)
+    if known is None:
         if path.is_file() or len(path.parts) != 1:
             return EncoderFile(path)
         if stored := stored_weights(pretrained):
             return EncoderFile(stored)
         if path.suffix:
             return EncoderFile(path)
-    named = os.environ.get(ENCODER_VARIABLE)
-    can_ask = find_spec("open_clip") is not None or known_encoder(encoder, pretrained) is not None
-    # without open_clip nobody knows the tag; the file's name then claims nothing
-    promised = promised_sha256(encoder, pretrained) if can_ask or not named else ""
-    if named:
+    if named := os.environ.get(ENCODER_VARIABLE):
         logger.info("Encoder weights from %s (environment variable)", named)
+        # without open_clip nobody knows the tag; the file's own name claims nothing
+        can_ask = known or find_spec("open_clip")
+        promised = promised_sha256(encoder, pretrained) if can_ask else ""
         return EncoderFile(Path(named), pretrained, promised, f", named by {ENCODER_VARIABLE}")
+    promised = promised_sha256(encoder, pretrained)
     found = stored_encoder(encoder, pretrained) or fetch_encoder(encoder, pretrained)
     return EncoderFile(found, pretrained, promised, f", fetched by open_clip as {pretrained}")
 

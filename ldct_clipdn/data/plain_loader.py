@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from torch.utils.data import DataLoader
 
-from ldct_clipdn.errors import DataError
+from ldct_clipdn.errors import DataError, LdctError
 
 __all__ = ["PlainErrorLoader"]
 
@@ -25,7 +25,7 @@ class PlainErrorLoader(DataLoader[Any]):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         try:
             yield from super().__iter__()
-        except Exception as error:
+        except (LdctError, RuntimeError) as error:  # as it was, or as MONAI's transforms wrap it
             line = _line_of_ours(str(error))
             if line is None:
                 raise
