@@ -11,12 +11,12 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 from torch import Tensor
 
-__all__ = ["FaintInsertsd"]
+__all__ = ["EllipseInsertsd"]
 
 MOST_INSERTS: Final = 4
 
-CONTRAST_HU: Final = (4.0, 300.0)
-"""Lighter or darker by this, log-uniform: from a faint lesion to contrast medium; median 35."""
+CONTRAST_HU: Final = (4.0, 1200.0)
+"""Lighter or darker by this, log-uniform: from a faint lesion to a calcification; median 69."""
 
 RADIUS_PX: Final = (1.5, 16.0)
 ELONGATION: Final = 1.8
@@ -27,11 +27,12 @@ INSERTABLE_HU: Final = (-250.0, 350.0)
 """Only soft tissue and fat take inserts; bone and air stay as they are."""
 
 
-class FaintInsertsd(Randomizable, MapTransform):
+class EllipseInsertsd(Randomizable, MapTransform):
     """Put one to four ellipses into the soft tissue of some crops, before noise is added.
 
     Input and target hold them alike. A network that never sees faint lesions takes them for noise,
-    so most are faint: every second has a contrast below 35 HU. Ellipses may overlap, and add up.
+    so four in ten have a contrast below 35 HU; one that seldom sees strong edges inside the body
+    softens them. Ellipses may overlap, and add up.
 
     Parameters
     ----------

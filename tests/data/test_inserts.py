@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ldct_clipdn.data.inserts import CONTRAST_HU, FaintInsertsd
+from ldct_clipdn.data.inserts import CONTRAST_HU, EllipseInsertsd
 
 SIZE = 96
 
@@ -23,7 +23,7 @@ def _slice() -> torch.Tensor:
 
 
 def _inserted(seed: int, probability: float = 1.0) -> torch.Tensor:
-    return FaintInsertsd("image", probability).set_random_state(seed)({"image": _slice()})["image"]
+    return EllipseInsertsd("image", probability).set_random_state(seed)({"image": _slice()})["image"]
 
 
 def test_only_tissue_changes_and_by_no_more_than_meant() -> None:
@@ -51,14 +51,15 @@ def test_the_seed_decides() -> None:
     assert not torch.equal(_inserted(3), _inserted(4))
 
 
-def test_half_of_them_are_faint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_are_faint_and_some_are_strong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ldct_clipdn.data.inserts.MOST_INSERTS", 1)
     monkeypatch.setattr("ldct_clipdn.data.inserts.RADIUS_PX", (15.0, 16.0))
-    inserts = (FaintInsertsd("image", 1.0).set_random_state(seed) for seed in range(400))
+    inserts = (EllipseInsertsd("image", 1.0).set_random_state(seed) for seed in range(400))
     flat = torch.zeros(1, SIZE, SIZE)
     contrasts = torch.stack([one({"image": flat})["image"].abs().max() for one in inserts])
-    assert float(contrasts.median()) == pytest.approx(35, rel=0.2)
-    assert float(contrasts.max()) <= CONTRAST_HU[1]
+    assert float(contrasts.median()) == pytest.approx(69, rel=0.2)
+    assert float((contrasts < 35).float().mean()) == pytest.approx(0.38, abs=0.06)
+    assert 900 < float(contrasts.max()) <= CONTRAST_HU[1]
 
 
 @pytest.mark.parametrize(("end", "width_px"), [(0, 0.44), (1, 1.65)])
@@ -74,7 +75,7 @@ def test_border_is_as_wide_as_a_kernel_makes_it(
         ("CONTRAST_HU", (contrast, contrast)),
     ):
         monkeypatch.setattr(f"ldct_clipdn.data.inserts.{name}", value)
-    put = FaintInsertsd("image", 1.0)
+    put = EllipseInsertsd("image", 1.0)
     monkeypatch.setattr(put, "R", AtTheEnd(end))
     flat = torch.full((1, SIZE, SIZE), 40.0)
     share = (put({"image": flat})["image"][0] - 40).abs() / contrast
