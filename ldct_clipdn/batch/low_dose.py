@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ldct_clipdn.io.scan import Scan, Slice
     from ldct_clipdn.io.simulated_write import SimulationRecipe
 
-__all__ = ["LowDose", "find_doubts", "lower_dose"]
+__all__ = ["LowDose", "find_doubts", "lower_dose", "read_told"]
 
 THINNEST_HU: Final = 0.5
 """Weaker noise moves no pixel where values are whole HU."""
@@ -115,6 +115,26 @@ def lower_dose(scan: Scan, before: Sequence[Slice], recipe: SimulationRecipe) ->
     made = zip(scan.instances, before, low, strict=True)
     results = tuple(Result(*one) for one in made)
     return LowDose(results, noise, tuple(_sum_up(doubts, len(before))))
+
+
+def read_told(remarks: str) -> tuple[NoiseFit | None, tuple[str, ...]]:
+    """Read what an earlier run told of a series that it simulated.
+
+    Parameters
+    ----------
+    remarks
+        The noise, and what was doubtful, `; ` between them.
+
+    Returns
+    -------
+    NoiseFit or None
+        None where it does not say.
+    tuple of str
+        What was doubtful, one line each.
+    """
+    noise = NoiseFit.read(remarks)
+    doubts = remarks.removeprefix(str(noise)).split("; ")
+    return noise, tuple(filter(None, doubts))
 
 
 def find_doubts(scan: Scan, source: Path) -> tuple[str, ...]:

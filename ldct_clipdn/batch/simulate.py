@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from ldct_clipdn.batch.failure import explain_failure
 from ldct_clipdn.batch.hold import hold_folder
-from ldct_clipdn.batch.low_dose import find_doubts, lower_dose
+from ldct_clipdn.batch.low_dose import find_doubts, lower_dose, read_told
 from ldct_clipdn.batch.manifest import InputRecord, all_inputs, exit_code, file_records
 from ldct_clipdn.batch.plan import check_folders, plan_run
 from ldct_clipdn.batch.readable import read_through
@@ -21,8 +21,15 @@ from ldct_clipdn.errors import ConfigError, ReadError
 from ldct_clipdn.io.dicom_write import clear_unfinished
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import pixel_spacing
-from ldct_clipdn.io.simulated_write import SimulationRecipe, free_folder, write_simulated
+from ldct_clipdn.io.simulated_write import (
+    SimulationRecipe,
+    read_remarks,
+    simulated_uid,
+    write_simulated,
+)
+from ldct_clipdn.io.uids import identity, pixel_digest
 from ldct_clipdn.io.volumes import is_volume
+from ldct_clipdn.io.written_before import find_written
 
 if TYPE_CHECKING:
     from ldct_clipdn.batch.plan import Job
@@ -30,6 +37,8 @@ if TYPE_CHECKING:
     from ldct_clipdn.io.scan import Scan, Slice
 
 __all__ = ["SimulatedSeries", "Simulation", "simulate_study"]
+
+KEPT: Final = "simulated with these settings by an earlier run, and kept"
 
 NO_DICOM: Final = "a volume: the dose of DICOM series only can be lowered"
 
@@ -53,10 +62,10 @@ class SimulatedSeries:
     status
         `partial`: some images could not be read, the others are written.
     notes
-        What a person should know of the source, and why the simulation is only approximate, one
-        line each.
+        What a person should know of the source, why the simulation is only approximate, and whether
+        an earlier run made it; one line each.
     noise
-        Kernel and quanta, found or as given; None where it failed before they were known.
+        Kernel and quanta, found or as given; None where it failed, or an earlier run does not say.
     """
 
     source_uid: str
@@ -117,6 +126,8 @@ class _Run(NamedTuple):
 def simulate_study(source: str | Path, target: str | Path, recipe: SimulationRecipe) -> Simulation:
     """Simulate low dose for every CT series in a file or folder; one series is in memory at a time.
 
+    A run that was cut off goes on with the series that it did not finish.
+
     Parameters
     ----------
     source
@@ -153,46 +164,70 @@ def simulate_study(source: str | Path, target: str | Path, recipe: SimulationRec
 def _simulate(job: Job, run: _Run) -> tuple[SimulatedSeries, tuple[InputRecord, ...]]:
     """Simulate one series; what goes wrong with it stops no other."""
     failures: dict[Path, str] = {}
-    uid = reason = ""
+    reason = ""
     doubts: tuple[str, ...] = ()
-    noise = None
+    made = _Made("")
     try:
         _check_scan(job.scan)
         before: list[Slice] = []
         scan, failures = read_through(job.scan, lambda _, pixels: before.append(pixels))
-        free_folder(scan, run.target, run.recipe)  # before what takes long
         doubts = find_doubts(job.scan, run.source)
-        low = lower_dose(scan, before, run.recipe)
-        doubts, noise = doubts + low.doubts, low.noise
-        uid = write_simulated(
-            scan,
-            low.results,
-            run.target,
-            run.recipe,
-            time=run.time,
-            number=job.number,
-            remarks=(str(noise), *doubts),
-        ).name
+        made = _made_before(scan, before, run) or _make(job, scan, before, doubts, run)
     except Exception as error:  # what goes wrong with one series stops no other
         level, reason = explain_failure(error)
         logger.log(level, "series %s failed", job.scan.source_uid, exc_info=True)
         failures = {one.path: reason for one in job.scan.instances} | failures
-    record = _series_record(job.scan, uid, reason, failures)
-    record = replace(record, notes=record.notes + doubts, noise=noise)
-    return record, file_records(job.scan, failures, run.source, "simulated")
+    notes = tuple(dict.fromkeys((*job.scan.notes, *doubts, *made.notes)))
+    record = _series_record(job.scan, made, reason, failures)
+    return replace(record, notes=notes), file_records(job.scan, failures, run.source, "simulated")
+
+
+class _Made(NamedTuple):
+    """A simulated series, empty where there is none: its UID, its noise, notes of its own."""
+
+    uid: str
+    noise: NoiseFit | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _made_before(scan: Scan, before: Sequence[Slice], run: _Run) -> _Made | None:
+    """Take the series that an earlier run finished; None where none did."""
+    uid = simulated_uid(scan, run.recipe)
+    images = zip(scan.instances, before, strict=True)
+    sources = {identity(one): pixel_digest(pixels.stored) for one, pixels in images}
+    written = find_written(run.target / uid, sources)
+    if not written:
+        return None
+    first = next(iter(written.values())).header
+    noise, doubts = read_told(read_remarks(first, run.recipe))
+    return _Made(uid, noise, (*doubts, KEPT))
+
+
+def _make(job: Job, scan: Scan, before: Sequence[Slice], doubts: Sequence[str], run: _Run) -> _Made:
+    low = lower_dose(scan, before, run.recipe)
+    folder = write_simulated(
+        scan,
+        low.results,
+        run.target,
+        run.recipe,
+        time=run.time,
+        number=job.number,
+        remarks=(str(low.noise), *doubts, *low.doubts),
+    )
+    return _Made(folder.name, low.noise, low.doubts)
 
 
 def _series_record(
-    scan: Scan, uid: str, reason: str, failures: Mapping[Path, str]
+    scan: Scan, made: _Made, reason: str, failures: Mapping[Path, str]
 ) -> SimulatedSeries:
     is_partial = bool(scan.lost or failures)
     return SimulatedSeries(
         source_uid=scan.source_uid,
-        simulated_uid=uid,
+        simulated_uid=made.uid,
         slices=len(scan.instances) + scan.lost,
         reason=reason,
-        status="failed" if not uid else "partial" if is_partial else "simulated",
-        notes=scan.notes,
+        status="failed" if not made.uid else "partial" if is_partial else "simulated",
+        noise=made.noise,
     )
 
 

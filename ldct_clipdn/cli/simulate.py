@@ -17,7 +17,8 @@ __all__ = ["add_parser", "run"]
 
 DESCRIPTION: Final = """Simulate for every CT series in IN what a share of its dose would have
 given: noise of the series' own spectrum is added, the anatomy stays. Writes new series, marked as
-simulated, to OUT/<series UID>/<image UID>.dcm. For research and testing only."""
+simulated, to OUT/<series UID>/<image UID>.dcm. A run that was cut off, or is begun again, keeps the
+series that are finished with the same settings. For research and testing only."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,8 @@ __all__ = ["NoiseFit", "fit_scan"]
 
 PROBE: Final = Rays(quanta=1e6)
 """Quantum noise of a full dose."""
+
+TOLD: Final = re.compile(r"kernel ([^ ;]+)(?: \([^)]*\))?; ([0-9.e+-]+) quanta")
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,23 @@ class NoiseFit:
         """Tell all digits, in the words that can be given again."""
         of = " (cut-off in 1/mm, steepness)" if "," in self.kernel else ""
         return f"kernel {self.kernel}{of}; {self.quanta!r} quanta"
+
+    @classmethod
+    def read(cls, words: str) -> NoiseFit | None:
+        """Read what one told of itself.
+
+        Parameters
+        ----------
+        words
+            As `str` makes them, with anything behind.
+
+        Returns
+        -------
+        NoiseFit or None
+            None where they begin otherwise.
+        """
+        found = TOLD.match(words)
+        return cls(found[1], float(found[2])) if found else None
 
 
 def fit_scan(scan: Scan, kernel: str, photons: str | float, electronic: float) -> NoiseFit:

@@ -19,7 +19,14 @@ from ldct_clipdn.io.dicom_read import read_file
 from ldct_clipdn.io.enhanced_write import ObjectWriter
 from ldct_clipdn.io.journal import Entry, Journal, SeriesWriter
 from ldct_clipdn.io.provenance import DerivedSeries, incompleteness
-from ldct_clipdn.io.store import explained, name_folder, on_disk, refuse, store
+from ldct_clipdn.io.store import (
+    explained,
+    name_folder,
+    on_disk,
+    refuse,
+    refuse_taken,
+    store,
+)
 from ldct_clipdn.io.stored_values import to_stored
 from ldct_clipdn.io.uids import (
     Recipe,
@@ -80,12 +87,7 @@ def derived_series(
     series = describe_series(scan, recipe, time=time, number=number)
     uid = series.uid
     folder, hidden = target / uid, target / f".{uid}.partial"
-    if folder.exists():
-        raise WriteError(
-            "there is another result under this UID",
-            path=folder,
-            remedy="Move that folder away and run again",
-        )
+    refuse_taken(folder)
     kind = ImageWriter if scan.instances[0].frame is None else ObjectWriter
     try:
         with on_disk(folder), quiet_pydicom():

@@ -17,7 +17,6 @@ from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage
 
 from ldct_clipdn import __version__
-from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.attributes import items, quiet_pydicom, text, texts
 from ldct_clipdn.io.check_pixels import Pair
 from ldct_clipdn.io.codes import PRODUCT, SYNTHESIZING_EQUIPMENT
@@ -42,14 +41,21 @@ from ldct_clipdn.io.provenance import (
     set_clock,
     set_source,
 )
-from ldct_clipdn.io.store import explained, name_folder, on_disk, refuse, store
+from ldct_clipdn.io.store import (
+    explained,
+    name_folder,
+    on_disk,
+    refuse,
+    refuse_taken,
+    store,
+)
 from ldct_clipdn.io.stored_values import to_stored
-from ldct_clipdn.io.uids import identity, make_uid, pixel_digest, study_uid
+from ldct_clipdn.io.uids import identity, image_uid, make_uid, pixel_digest, study_uid
 
 if TYPE_CHECKING:
     from ldct_clipdn.io.scan import Result, Scan
 
-__all__ = ["SimulationRecipe", "free_folder", "is_simulated", "write_simulated"]
+__all__ = ["SimulationRecipe", "is_simulated", "read_remarks", "simulated_uid", "write_simulated"]
 
 LONGEST_MARK: Final = 1000
 """Characters of a DerivationDescription (ST, 1024) that ours may take."""
@@ -139,7 +145,8 @@ def write_simulated(
     WriteError
         When a file cannot be written, a check fails, or the series is there already.
     """
-    folder = free_folder(scan, target, recipe)
+    folder = target / simulated_uid(scan, recipe)
+    refuse_taken(folder)
     words = "; ".join((str(recipe), *remarks))
     series = _Series(folder.name, scan, recipe, words, time, number)
     with on_disk(folder), quiet_pydicom(), _unfinished(folder) as outer:
@@ -151,32 +158,46 @@ def write_simulated(
     return folder
 
 
-def free_folder(scan: Scan, target: Path, recipe: SimulationRecipe) -> Path:
-    """Give the folder that a simulated series will have, and refuse one that is there.
+def simulated_uid(scan: Scan, recipe: SimulationRecipe) -> str:
+    """Name a simulated series.
 
     Parameters
     ----------
-    scan, target, recipe
-        As for `write_simulated`.
+    scan
+        The source; what is lost of it makes another name than the whole.
+    recipe
+        What is simulated.
 
     Returns
     -------
-    Path
-        Named by the series' UID.
-
-    Raises
-    ------
-    WriteError
-        When it is there already.
+    str
+        A UID of the form 2.25; another version of this package gives another.
     """
-    folder = target / _series_uid(scan, recipe)
-    if folder.exists():
-        raise WriteError(
-            "it was simulated with these settings before",
-            path=folder,
-            remedy="Move that folder away to have it made anew",
-        )
-    return folder
+    sources = sorted(identity(one) for one in scan.instances)
+    parts = scan.source_uid, scan.split_key, str(scan.lost), *sources
+    decided = json.dumps({**asdict(recipe), "package": __version__}, sort_keys=True)
+    return make_uid("simulated series", *parts, decided)
+
+
+def read_remarks(header: Dataset, recipe: SimulationRecipe) -> str:
+    """Read what an image that `write_simulated` wrote has to say beside its recipe.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+    recipe
+        What was simulated.
+
+    Returns
+    -------
+    str
+        Its remarks, `; ` between them; the end may be cut off. Empty where it has none.
+    """
+    start = f"{recipe}; "
+    equipment = reversed(items(header, "ContributingEquipmentSequence"))  # ours comes last
+    told = (text(one, "ContributionDescription") for one in equipment)
+    return next((one for one in told if one.startswith(start)), "").removeprefix(start)
 
 
 class _Series(NamedTuple):
@@ -188,13 +209,6 @@ class _Series(NamedTuple):
     words: str
     time: datetime
     number: int
-
-
-def _series_uid(scan: Scan, recipe: SimulationRecipe) -> str:
-    sources = sorted(identity(one) for one in scan.instances)
-    parts = scan.source_uid, scan.split_key, str(scan.lost), *sources
-    decided = json.dumps({**asdict(recipe), "package": __version__}, sort_keys=True)
-    return make_uid("simulated series", *parts, decided)
 
 
 def _unfinished(folder: Path) -> TemporaryDirectory[str]:
@@ -225,7 +239,7 @@ def _simulated_image(result: Result, series_uid: str) -> Dataset:
     ds.SOPClassUID, ds.Modality = CTImageStorage, "CT"
     source = identity(instance), pixel_digest(before.stored)
     digest = hashlib.sha256(ds.PixelData).hexdigest()
-    ds.SOPInstanceUID = make_uid("simulated image", series_uid, *source, digest)
+    ds.SOPInstanceUID = image_uid(series_uid, *source, digest)
     ds.SeriesInstanceUID = series_uid
     set_source(ds, instance)
     ds.file_meta = file_meta(ds)

@@ -19,7 +19,7 @@ from ldct_clipdn.io.output import COMPRESSIONS, OutputOptions
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["encode", "explained", "name_folder", "on_disk", "refuse", "store"]
+__all__ = ["encode", "explained", "name_folder", "on_disk", "refuse", "refuse_taken", "store"]
 
 MESSAGES_SHOWN: Final = 3
 
@@ -138,6 +138,27 @@ def refuse(problems: Sequence[str], path: Path) -> None:
         shown = "; ".join(problems[:MESSAGES_SHOWN])
         raise WriteError(
             f"the derived image failed {len(problems)} of its own checks: {shown}", path=path
+        )
+
+
+def refuse_taken(folder: Path) -> None:
+    """Refuse to write a series where something lies.
+
+    Parameters
+    ----------
+    folder
+        The series' folder.
+
+    Raises
+    ------
+    WriteError
+        When it is there already.
+    """
+    if folder.exists():
+        raise WriteError(
+            "there is another result under this UID",
+            path=folder,
+            remedy="Move that folder away and run again",
         )
 
 

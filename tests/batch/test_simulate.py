@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -16,7 +17,7 @@ import pytest
 from builders import body_hu, edit, make_enhanced, make_series, outside_circle
 from coloured import B30F, coloured_noise
 
-from ldct_clipdn.batch import low_dose
+from ldct_clipdn.batch import low_dose, simulate
 from ldct_clipdn.batch.hold import hold_folder
 from ldct_clipdn.batch.resume import RUN_FILE
 from ldct_clipdn.batch.simulate import simulate_study
@@ -24,6 +25,7 @@ from ldct_clipdn.cli.main import main
 from ldct_clipdn.ct.lowdose import simulate_low_dose
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.io.find import find_series
+from ldct_clipdn.io.scan import Scan
 from ldct_clipdn.io.simulated_write import SimulationRecipe
 
 RECIPE = SimulationRecipe(0.25, kernel="soft", photons=2e4)
@@ -96,29 +98,110 @@ def test_can_be_denoised(source: Path, tmp_path: Path) -> None:
     assert not found.unused
 
 
-def test_existing_result_is_left_alone(source: Path, tmp_path: Path) -> None:
+def test_what_is_finished_is_kept_and_named(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in source.iterdir():  # doubtful, so that there is something to tell
+        edit(one, ConvolutionKernel="I30f")
+    (first,) = simulate_study(source, tmp_path / "out", RECIPE).series
+    before = {one: one.read_bytes() for one in (tmp_path / "out").rglob("*.dcm")}
+    monkeypatch.setattr(simulate, "lower_dose", None)  # nothing is computed
+    done = simulate_study(source, tmp_path / "out", RECIPE)
+    assert done.exit_code == 0
+    kept = (*first.notes, "simulated with these settings by an earlier run, and kept")
+    assert done.series == (replace(first, notes=kept),)
+    assert [one.outcome for one in done.inputs] == ["simulated", "simulated"]
+    assert {one: one.read_bytes() for one in (tmp_path / "out").rglob("*.dcm")} == before
+
+
+def test_what_auto_found_is_told_of_what_is_kept(tmp_path: Path) -> None:
+    own = body_hu(128, 128, noise=0) + coloured_noise(B30F, 128, 12.0, seed=1)
+    own[outside_circle(128, 128)] = -1024
+    own[40:88, :2] = 40  # a body that is cut
+    make_series(tmp_path / "in", slices=1, rows=128, columns=128, hu=own[None])
+    runs = [
+        simulate_study(tmp_path / "in", tmp_path / "out", SimulationRecipe(0.25)) for _ in range(2)
+    ]
+    (first,), (second,) = (one.series for one in runs)
+    assert first.noise is not None
+    assert "," in first.noise.kernel
+    assert second.noise == first.noise
+    assert second.notes[:-1] == first.notes
+
+
+def test_other_settings_are_another_series_beside_the_first(source: Path, tmp_path: Path) -> None:
+    recipes = RECIPE, replace(RECIPE, dose=0.5)
+    records = [simulate_study(source, tmp_path / "out", one).series[0] for one in recipes]
+    folders = {one.name for one in (tmp_path / "out").iterdir()}
+    assert folders == {one.simulated_uid for one in records}
+    assert len(folders) == 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda _, made: made[0].unlink(), "lacks 1 of 2 images"),
+        (lambda _, made: made[0].write_bytes(made[0].read_bytes()[:-7]), "is damaged"),
+        (
+            lambda source, _: [edit(one, PixelData=bytes(2 * 64 * 64)) for one in source.iterdir()],
+            "was made from other pixels",
+        ),
+    ],
+    ids=["gone", "cut", "source"],
+)
+def test_what_is_not_whole_or_of_other_pixels_is_refused(
+    source: Path, tmp_path: Path, damage, told: str
+) -> None:
     simulate_study(source, tmp_path / "out", RECIPE)
-    (again,) = simulate_study(source, tmp_path / "out", RECIPE).series
-    assert "was simulated with these settings before" in again.reason
-    assert again.noise is None  # nothing was computed
-    assert len([one for one in (tmp_path / "out").iterdir() if one.is_dir()]) == 1
+    damage(source, sorted((tmp_path / "out").rglob("*.dcm")))
+    left = {one: one.read_bytes() for one in (tmp_path / "out").rglob("*.dcm")}
+    done = simulate_study(source, tmp_path / "out", RECIPE)
+    assert done.exit_code == 1
+    (again,) = done.series
+    assert "an earlier result of this series is there, and " in again.reason
+    assert told in again.reason
+    assert "Move that folder away and run again" in again.reason
+    assert {one: one.read_bytes() for one in (tmp_path / "out").rglob("*.dcm")} == left
 
 
-def test_what_a_killed_run_leaves_is_cleared_by_the_next(source: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_with_the_series_it_did_not_finish(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_series(source / "more", slices=2, rows=64, columns=64, series_description="more")
     code = (
         "import os, sys; from ldct_clipdn.batch.simulate import simulate_study\n"
         "from ldct_clipdn.io import simulated_write\n"
-        "simulated_write.store = lambda *_: os._exit(9)\n"
+        "real, left = simulated_write.store, iter(range(4))\n"
+        "simulated_write.store = lambda *given: (next(left) == 3 and os._exit(9)) or real(*given)\n"
         "recipe = simulated_write.SimulationRecipe(0.25, kernel='soft', photons=2e4)\n"
         "simulate_study(*sys.argv[1:], recipe)\n"
     )
     out = tmp_path / "out"
     killed = subprocess.run([sys.executable, "-c", code, str(source), str(out)], check=False)
     assert killed.returncode == 9
-    (left,) = (one for one in out.iterdir() if one.is_dir())
-    assert left.name.startswith(".")
-    (record,) = simulate_study(source, out, RECIPE).series
-    assert [one.name for one in out.iterdir() if one.is_dir()] == [record.simulated_uid]
+    folders = [one for one in out.iterdir() if one.is_dir()]
+    (finished,) = (one for one in folders if not one.name.startswith("."))
+    (hidden,) = (one for one in folders if one != finished)
+    assert list(hidden.rglob("*.dcm"))
+    computed: list[Scan] = []
+    real = simulate.lower_dose
+
+    def look(scan: Scan, *given: Any) -> low_dose.LowDose:
+        computed.append(scan)
+        return real(scan, *given)
+
+    monkeypatch.setattr(simulate, "lower_dose", look)
+    done = simulate_study(source, out, RECIPE)
+    assert [one.status for one in done.series] == ["simulated", "simulated"]
+    assert {one.name for one in out.iterdir()} == {one.simulated_uid for one in done.series}
+    (again,) = computed
+    (new,) = (one for one in done.series if one.simulated_uid != finished.name)
+    assert again.source_uid == new.source_uid
+    whole = simulate_study(source, tmp_path / "whole", RECIPE)
+    assert {one.simulated_uid for one in whole.series} == {one.name for one in out.iterdir()}
+    assert {one.name for one in (tmp_path / "whole").rglob("*.dcm")} == {
+        one.name for one in out.rglob("*.dcm")
+    }
 
 
 def test_failure_leaves_nothing(
@@ -237,8 +320,10 @@ def test_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main([*given, "--dose", "0.5", "--photons", "1e5", "--json"]) == 0
     (one,) = json.loads(capsys.readouterr().out)["series"]
     assert (tmp_path / "out" / one["simulated_uid"]).is_dir()
-    assert main([*given, "--dose", "0.5", "--photons", "1e5"]) == 1
-    assert "was simulated with these settings before" in capsys.readouterr().out
+    assert main([*given, "--dose", "0.5", "--photons", "1e5"]) == 0
+    out = capsys.readouterr().out
+    assert "simulated with these settings by an earlier run, and kept" in out
+    assert one["simulated_uid"] in out
     assert main([*given, "--dose", "2"]) == 2
     assert main([*given, "--dose", "0.5", "--photons", "few"]) == 2
     (tmp_path / "empty").mkdir()
