@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,12 +12,9 @@ from ldct_clipdn.bench.contestants import INPUT
 from ldct_clipdn.bench.contrast import DiscRow
 from ldct_clipdn.bench.discs import Transfer
 from ldct_clipdn.bench.draws import DrawMaps, DrawsOf
-from ldct_clipdn.bench.figure import new_figure, save, save_small
+from ldct_clipdn.bench.figure import new_figure, save_maps, save_small
 from ldct_clipdn.bench.known_truth import PhantomRow
 from ldct_clipdn.ct.hu import WINDOWS
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["draw_discs", "draw_edges", "draw_maps", "draw_phantoms"]
 
@@ -25,7 +22,10 @@ COLOURS: Final = ("#888888", "#1b9e77", "#7570b3", "#d95f02")
 """By contestant, the denoiser last."""
 
 CHART_COLOURS: Final = 64
-"""Of lines, bars and the edges of letters; maps have all."""
+"""Of lines, bars and the edges of letters."""
+
+MAP_COLOURS: Final = {"gray": 95, "RdBu_r": 81, "magma": 80}
+"""Together what a palette holds; that around zero has a middle."""
 
 BIAS_HU: Final = (-30.0, 30.0)
 SPREAD_HU: Final = (0.0, 20.0)
@@ -153,25 +153,34 @@ def draw_maps(one: DrawsOf, maps: DrawMaps, path: Path) -> None:
     WriteError
         When it cannot be written.
     """
+    from matplotlib import colormaps
+
     window = WINDOWS["abdomen"]
     rows, columns = (slice(*_extent(one.truth, axis)) for axis in (1, 0))
     height, width = one.truth[rows, columns].shape
     figure = new_figure(12.0, 3.2 * height / width + 0.6, "compressed")
+    colours = {name: colormaps[name].resampled(count) for name, count in MAP_COLOURS.items()}
     shown = (
         ("truth", one.truth, "gray", (window.low, window.high), "both"),
         (f"mean of {maps.draws} minus truth", maps.bias, "RdBu_r", BIAS_HU, "both"),
         ("standard deviation", maps.spread, "magma", SPREAD_HU, "max"),
     )
-    for axes, (title, image, colours, (low, high), beyond) in zip(
+    for axes, (title, image, name, (low, high), beyond) in zip(
         figure.subplots(1, len(shown)), shown, strict=True
     ):
-        drawn = axes.imshow(image[rows, columns], cmap=colours, vmin=low, vmax=high)
+        drawn = axes.imshow(
+            image[rows, columns],
+            cmap=colours[name],
+            vmin=low,
+            vmax=high,
+            interpolation="nearest",  # averaged, errors of either sign would cancel
+        )
         axes.set_title(title, fontsize=9)
         axes.set(xticks=[], yticks=[])
         bar = figure.colorbar(drawn, ax=axes, shrink=0.8, extend=beyond, label="HU")
         bar.ax.tick_params(labelsize=7)
     figure.suptitle(f"{one.name}, input noise {one.noise_hu:.0f} HU", fontsize=9)
-    save(figure, path)
+    save_maps(figure, path, [*colours.values()])
 
 
 def _extent(image: Any, axis: int) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from ldct_clipdn.bench.discs import Transfer
 from ldct_clipdn.bench.draws import DrawMaps, DrawsOf
 from ldct_clipdn.bench.feature_figures import draw_embedding, draw_similarity
 from ldct_clipdn.bench.features import Similarity
-from ldct_clipdn.bench.figure import save_small
+from ldct_clipdn.bench.figure import save_maps, save_small
 from ldct_clipdn.bench.kept_strips import keep_strip
 from ldct_clipdn.bench.known_truth import PhantomRow
 from ldct_clipdn.bench.matrix_figure import draw_matrix
@@ -168,19 +168,32 @@ def test_the_matrix_shows_held_out_series_first_and_no_uid(
     assert 850 <= _pixels(tmp_path / "m.png").shape[1] <= 920
 
 
-def test_maps_of_draws_have_the_colours_of_their_bars(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_maps_of_draws_have_the_colours_of_their_bars_and_of_nothing_else(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
     truth = np.full((200, 300), 50, dtype=np.float32) + 300 * (_noise(200, 300) - 0.5)
     bias = np.random.default_rng(1).normal(0, 8, (200, 300)).astype(np.float32)
     spread = 20 * _noise(200, 300, seed=2)
     draw_maps(DrawsOf("p", truth, [], 24.0), DrawMaps(bias, spread, 50), tmp_path / "d.png")
+    with Image.open(tmp_path / "d.png") as image:
+        assert image.mode == "P"
     picture = _pixels(tmp_path / "d.png")
-    bar = drawn[0].axes[4]
+    maps, bar = drawn[0].axes[:3], drawn[0].axes[4]
+    height = picture.shape[0]
+    for axes in maps:
+        colours, box = axes.images[0].get_cmap(), axes.get_window_extent()
+        known = {tuple(one) for one in colours(np.arange(colours.N), bytes=True)[:, :3].tolist()}
+        inside = picture[height - int(box.y1) + 2 : height - int(box.y0) - 3]
+        inside = inside[:, int(box.x0) + 3 : int(box.x1) - 2]
+        assert {tuple(one) for one in inside.reshape(-1, 3).tolist()} <= known
     assert bar.get_ylim() == (-30, 30)
+    colours = maps[1].images[0].get_cmap()
     x = int(bar.get_window_extent().x0 + bar.get_window_extent().width / 2)
     for hu in range(-28, 29, 4):  # the ends too, which are rare in the map
-        colour = np.array(colormaps["RdBu_r"]((hu + 30) / 60)[:3]) * 255
-        y = picture.shape[0] - round(bar.transData.transform((0, hu))[1])
-        assert np.abs(picture[y - 1 : y + 2, x] - colour).max(-1).min() < 4
+        share = (hu + 30) / 60
+        y = height - round(bar.transData.transform((0, hu))[1])
+        assert colours(share, bytes=True)[:3] in {tuple(one) for one in picture[y - 1 : y + 2, x]}
+        assert np.abs(np.subtract(colours(share), colormaps["RdBu_r"](share))).max() < 0.04
 
 
 def test_panels_of_phantoms_share_their_axis(tmp_path: Path, drawn: list[Figure]) -> None:
@@ -263,8 +276,9 @@ def _transfer(path: Path) -> None:
         lambda path: draw_worst(_tiles("tissue", 2), path, "title"),
         _transfer,
         lambda path: save_small(Figure(), path, 8),
+        lambda path: save_maps(Figure(), path, [colormaps["gray"]]),
     ],
-    ids=["strip", "similarity", "embedding", "matrix", "worst", "edges", "small"],
+    ids=["strip", "similarity", "embedding", "matrix", "worst", "edges", "small", "maps"],
 )
 def test_a_full_disk_is_a_plain_error(
     tmp_path: Path, full_disk: Disk, draw: Callable[[Path], None]
