@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ldct_clipdn.batch.manifest import MANIFEST_FILE, SeriesRecord, read_json, write_json
 from ldct_clipdn.core.words import printable
 from ldct_clipdn.io.dicom_write import clear_unfinished
+from ldct_clipdn.io.written_before import shares_images
+
+if TYPE_CHECKING:
+    from ldct_clipdn.io.scan import Scan
 
 __all__ = [
     "RUN_FILE",
@@ -23,7 +26,7 @@ __all__ = [
     "kept_quality",
     "kept_strengths",
     "limited_before",
-    "with_others",
+    "other_results",
 ]
 
 
@@ -176,30 +179,36 @@ def earlier_results(target: Path, now: Iterable[SeriesRecord]) -> tuple[dict[str
     return tuple(one for uid, one in named if uid not in {"", *made} and (target / uid).exists())
 
 
-def with_others(record: SeriesRecord, earlier: Iterable[Mapping[str, Any]]) -> SeriesRecord:
-    """Note which other results of its source a series has in the output folder; log it too.
+def other_results(target: Path, scan: Scan, uid: str) -> tuple[str, ...]:
+    """Note which other results of its images the output folder holds; log it too.
 
     Parameters
     ----------
-    record
-        Of the series.
-    earlier
-        As `earlier_results` gives it.
+    target
+        Output folder, in which the manifest of the run before still lies.
+    scan
+        The source.
+    uid
+        SeriesInstanceUID of its result.
 
     Returns
     -------
-    SeriesRecord
-        With a note for each: which one is to be kept, only a person can say. It may be of another
-        part of the series, or of another patient under the same UID.
+    tuple of str
+        A note for each: which one is to be kept, only a person can say.
     """
-    notes = [
-        f"an earlier run made {one['derived_uid']} under its UID, still in the output folder"
-        for one in earlier
-        if one.get("source_uid") == record.source_uid
-    ]
+    made = {
+        str(one.get("derived_uid") or "")
+        for one in _series(target)
+        if one.get("source_uid") == scan.source_uid
+    }
+    notes = tuple(
+        f"an earlier run made {one} of the same images or some of them, still in the output folder"
+        for one in sorted(made - {"", uid})
+        if shares_images(target / one, scan)
+    )
     for note in notes:
-        logger.info("%s", printable(f"{record.source_uid}: {note}"))
-    return replace(record, notes=(*record.notes, *notes))
+        logger.info("%s", printable(f"{scan.source_uid}: {note}"))
+    return notes
 
 
 def chosen_strength(quality: object, target_hu: float) -> float | None:

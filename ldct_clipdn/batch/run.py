@@ -18,7 +18,7 @@ from ldct_clipdn.batch.manifest import (
 )
 from ldct_clipdn.batch.options import RunOptions
 from ldct_clipdn.batch.plan import Plan, check_folders, plan_run
-from ldct_clipdn.batch.resume import begin_run, earlier_results, end_run, with_others
+from ldct_clipdn.batch.resume import begin_run, earlier_results, end_run
 from ldct_clipdn.batch.select import select_series
 from ldct_clipdn.batch.series import Outcome, Setting, denoise_series
 from ldct_clipdn.batch.volume import denoise_volume
@@ -257,8 +257,7 @@ def _manifest(
     plan: Plan, setting: Setting, options: RunOptions, outcomes: list[Outcome]
 ) -> Manifest:
     weights = setting.engine.weights
-    earlier = earlier_results(setting.target, [one.record for one in outcomes])
-    series = [with_others(one.record, earlier) for one in outcomes]
+    series = [one.record for one in outcomes]
     used = [record for one in outcomes for record in one.inputs]
     return Manifest(
         versions=tool_versions(),
@@ -266,5 +265,5 @@ def _manifest(
         options={**asdict(options), "weights": str(options.weights)},
         series=(*series, *unused_series(plan.unused, {one.source_uid for one in series})),
         inputs=all_inputs(used, plan.unused, setting.source),
-        earlier=earlier,
+        earlier=earlier_results(setting.target, series),
     )

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Final
 from ldct_clipdn.batch.failure import explain_failure
 from ldct_clipdn.batch.manifest import InputRecord, SeriesRecord, file_records
 from ldct_clipdn.batch.readable import read_through
-from ldct_clipdn.batch.resume import keep_quality, kept_quality, kept_strengths
+from ldct_clipdn.batch.resume import (
+    keep_quality,
+    kept_quality,
+    kept_strengths,
+    other_results,
+)
 from ldct_clipdn.batch.stream import denoised
 from ldct_clipdn.batch.trial import tried_recipe
 from ldct_clipdn.batch.unusual import find_unusual
@@ -121,15 +126,17 @@ def denoise_series(job: Job, setting: Setting, report: Callable[[int], None]) ->
         level, reason = explain_failure(error)
         logger.log(level, "series %s failed", job.scan.source_uid, exc_info=True)
         failures = {one.path: reason for one in readable.scan.instances}
-        return _outcome(job, setting, _Done(""), readable.failures | failures, start)
+        failed = _Done("", job.scan.notes)
+        return _outcome(job, setting, failed, readable.failures | failures, start)
     return _outcome(job, setting, done, readable.failures, start)
 
 
 @dataclass(frozen=True)
 class _Done:
-    """The derived series, and what was measured on it, now or when it was written."""
+    """The derived series, what to know of it, and what was measured, now or when it was written."""
 
     uid: str
+    notes: tuple[str, ...]
     quality: Mapping[str, object] | None = None
 
 
@@ -143,13 +150,14 @@ def _denoise(
     setting = replace(setting, recipe=recipe)
     uid = series_uid(scan, recipe)
     unusual = find_unusual(scan, setting.engine.weights.trained_noise_hu)
-    measured = Measured(scan, uid, len(scan.instances) + scan.lost, scan.notes, unusual)
+    notes = (*scan.notes, *other_results(setting.target, scan, uid))
+    measured = Measured(scan, uid, len(scan.instances) + scan.lost, notes, unusual)
     watch = watch_scan(scan)
     written = find_written(setting.target / uid, readable.digests)
     if written:
         known = kept_quality(setting.target, uid)
         pairs = _pairs(scan, written)
-        return _Done(uid, measured.look_again(watch, pairs, known, setting))
+        return _Done(uid, notes, measured.look_again(watch, pairs, known, setting))
     time = _series_time(scan.instances[0].header, setting)
     with (
         derived_series(scan, setting.target, recipe, time=time, number=job.number) as writer,
@@ -163,7 +171,7 @@ def _denoise(
         quality = measured.quality(watch, setting)
         keep_quality(setting.target, uid, quality.to_dict())
     measured.show(watch, quality, setting)
-    return _Done(uid, quality.to_dict())
+    return _Done(uid, notes, quality.to_dict())
 
 
 def _pairs(scan: Scan, written: Mapping[str, Instance]) -> Iterator[Pair]:
@@ -223,7 +231,7 @@ def _outcome(
         status="failed" if not done.uid else "partial" if lost else "denoised",
         seconds=round(perf_counter() - start, 3),
         quality=done.quality,
-        notes=scan.notes,
+        notes=done.notes,
     )
     return Outcome(record, file_records(scan, failures, setting.source, "denoised"))
 

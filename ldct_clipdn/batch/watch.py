@@ -77,7 +77,8 @@ class Watched:
     example
         One slice of it.
     notes
-        What a person should know of the source, one line each.
+        What a person should know of the source, and which other result of it there is, one line
+        each.
     """
 
     source: Scan | Volume
@@ -155,7 +156,8 @@ class Measured:
     slices
         How many the source has, with those that were lost.
     notes
-        What a person should know of the source, one line each.
+        What a person should know of the source, and which other result of it there is, one line
+        each.
     unusual
         What about it lies outside of what the weights were trained for, one line each.
     """

@@ -1,4 +1,4 @@
-"""Recognises a derived series that was written before, so that nothing is done twice."""
+"""Recognises derived series that were written before: so that nothing is done twice, nor missed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from ldct_clipdn.io.uids import image_uid, object_uid
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["find_written"]
+    from ldct_clipdn.io.scan import Scan
+
+__all__ = ["find_written", "shares_images"]
 
 
 def find_written(folder: Path, sources: Mapping[str, str]) -> dict[str, Instance] | None:
@@ -63,6 +65,40 @@ def find_written(folder: Path, sources: Mapping[str, str]) -> dict[str, Instance
             remedy="Move that folder away and run again",
         )
     return found
+
+
+def shares_images(folder: Path, scan: Scan) -> bool:
+    """Say whether a derived series was made of images of a scan, of some at least.
+
+    Parameters
+    ----------
+    folder
+        Folder of a derived series; need not exist.
+    scan
+        The scan.
+
+    Returns
+    -------
+    bool
+        By the SOPInstanceUIDs that its files name as their sources. Images without one cannot be
+        told apart: they count as the same.
+    """
+    own = {one.sop_uid for one in scan.instances}
+    with quiet_pydicom():
+        return any(own & _source_uids(path) for path in _images(folder))
+
+
+def _source_uids(path: Path) -> set[str]:
+    """Read which images a derived one names as its sources; empty where it cannot be read."""
+    try:
+        header = read_header(path)
+    except (ReadError, OSError):
+        return set()
+    named = items(header, "SourceImageSequence")
+    for study in items(header, "SourceImageEvidenceSequence"):  # of Enhanced CT
+        for series in items(study, "ReferencedSeriesSequence"):
+            named += items(series, "ReferencedSOPSequence")
+    return {text(one, "ReferencedSOPInstanceUID") for one in named} or {""}
 
 
 def _find_images(folder: Path, sources: Mapping[str, str]) -> tuple[dict[str, Instance], str]:

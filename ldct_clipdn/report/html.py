@@ -65,7 +65,7 @@ class SeriesPage:
     versions
         Of the software: name and value.
     notes
-        What was odd about the series when it was read, one line each.
+        What a person should know of the series beside what was measured, one line each.
     names_patient
         Whether `series` has patient identifiers.
     """

@@ -361,7 +361,10 @@ def test_other_results_of_a_series_are_told_and_not_forgotten(
     with caplog.at_level(logging.INFO):
         manifest = denoise_study(source, tmp_path / "out", IDENTITY)
     (second,) = manifest.series
-    told = f"an earlier run made {first.derived_uid} under its UID, still in the output folder"
+    told = (
+        f"an earlier run made {first.derived_uid} of the same images or some of them, still in the "
+        "output folder"
+    )
     assert second.notes[-1] == told
     assert f"{second.source_uid}: {told}" in caplog.messages
     assert [one["derived_uid"] for one in manifest.earlier] == [first.derived_uid]
@@ -371,6 +374,25 @@ def test_other_results_of_a_series_are_told_and_not_forgotten(
     shutil.rmtree(tmp_path / "out" / first.derived_uid)
     again = denoise_study(source, tmp_path / "out", IDENTITY)
     assert [one["derived_uid"] for one in again.earlier] == [other.series[0].derived_uid]
+
+
+def test_a_result_of_another_part_of_a_series_is_no_other_result_of_it(
+    source: Path, tmp_path: Path
+) -> None:
+    for name in "01":
+        edit(source / "a" / f"IM000{name}.dcm", ConvolutionKernel="B70f")
+    runs = [
+        denoise_study(source / "a", tmp_path / "out", replace(IDENTITY, series=(one,)))
+        for one in ("ConvolutionKernel=B70f", "ConvolutionKernel=B30f")
+    ]
+    first, second = ([one for one in run.series if one.derived_uid] for run in runs)
+    assert first[0].source_uid == second[0].source_uid
+    assert len(runs[1].earlier) == 1  # both lie there
+    assert not [one for one in second[0].notes if "earlier run" in one]
+    again = denoise_study(source / "a", tmp_path / "out", replace(IDENTITY, wallclock=False))
+    for one, known in zip(again.series, (*second, *first), strict=True):
+        (note,) = (note for note in one.notes if "earlier run" in note)
+        assert known.derived_uid in note
 
 
 def test_a_tampered_result_is_noticed_and_not_overwritten(source: Path, tmp_path: Path) -> None:

@@ -54,6 +54,16 @@ def test_the_patient_is_named_when_asked(source: Path, tmp_path: Path) -> None:
     assert "Doe^Jane" in page.read_text(encoding="utf-8")
 
 
+def test_a_page_tells_of_another_result_of_the_same_images(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    assert denoise(source, target) == 0
+    (first,) = (one.name for one in target.iterdir() if one.is_dir())
+    assert denoise(source, target, "--report", "--no-wallclock") == 0
+    (page,) = target.glob("*.html")
+    assert page.stem != first
+    assert f"Noticed: an earlier run made {first} of the same" in page.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("first", [(), ("--report", "--report-identifiers")])
 def test_a_page_that_is_missing_is_made_of_the_finished_files(
     source: Path, tmp_path: Path, first: tuple[str, ...], capsys: pytest.CaptureFixture[str]

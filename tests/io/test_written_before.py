@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from ldct_clipdn.io.dicom_write import write_derived
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.scan import Scan
 from ldct_clipdn.io.uids import identity, pixel_digest
-from ldct_clipdn.io.written_before import find_written
+from ldct_clipdn.io.written_before import find_written, shares_images
 
 
 def digests(scan: Scan) -> dict[str, str]:
@@ -130,3 +131,26 @@ def test_an_object_of_many_frames(tmp_path: Path) -> None:
     for one in folder.iterdir():
         one.unlink()
     assert refusal(folder, scan) == f"{known}lacks its image"
+
+
+def test_images_are_shared_by_any_that_both_are_made_of(files: list[Path], scan: Scan) -> None:
+    folder, (first, *others) = files[0].parent, scan.instances
+    files[1].write_bytes(b"damaged")
+    assert shares_images(folder, scan)
+    assert shares_images(folder, replace(scan, instances=(scan.instances[2],)))
+    files[0].unlink()
+    assert not shares_images(folder, replace(scan, instances=(first,)))
+    assert shares_images(folder, replace(scan, instances=tuple(others)))
+    assert not shares_images(folder.with_name("2.25.7"), scan)
+
+
+def test_frames_are_shared(tmp_path: Path) -> None:
+    scan, other = (
+        find_series(make_enhanced(tmp_path / name / "e.dcm")).scans[0] for name in ("in", "other")
+    )
+    edit(other.instances[0].path, SOPInstanceUID="2.25.3")
+    (other,) = find_series(other.instances[0].path)
+    (tmp_path / "out").mkdir()
+    folder = write_derived(scan, results(scan), tmp_path / "out", RECIPE, time=TIME, number=7)
+    assert shares_images(folder, scan)
+    assert not shares_images(folder, other)

@@ -96,9 +96,9 @@ def test_says_what_was_found(page: SeriesPage) -> None:
 
 
 def test_says_what_was_odd_about_the_series(page: SeriesPage) -> None:
-    assert "Noticed when" not in Reader(render_page(page)).words
+    assert "Noticed:" not in Reader(render_page(page)).words
     words = Reader(render_page(replace(page, notes=("a gap", "a < tilt")))).words
-    assert "Noticed when the series was read: a gap; a < tilt." in words
+    assert "Noticed: a gap; a < tilt." in words
 
 
 def test_says_whether_it_names_the_patient(page: SeriesPage, tmp_path: Path) -> None:
