@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import zlib
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ldct_clipdn.errors import NotCTError, ReadError
+from ldct_clipdn.io.itk_header import check_length, check_names, pixel_files
 from ldct_clipdn.io.volume import Volume
 
 if TYPE_CHECKING:
@@ -33,19 +33,6 @@ __all__ = [
 NIFTI: Final = (".nii", ".nii.gz")
 DETACHED: Final = (".mhd", ".nhdr")
 """Headers whose pixels lie in a file of their own."""
-
-NAMED_PIXELS: Final = re.compile(
-    rb"(?:ElementDataFile[^=:]*[=:]|data ?file:)[\s\0=:]*(?=([^\n]*))", re.I
-)
-"""ITK takes the key after any blanks and before `:` too; so whatever may name pixels is one."""
-
-HEADER_BYTES: Final = 2**16
-NRRD_END: Final = re.compile(rb"\n\r?\n|\r\r")
-META_END: Final = re.compile(
-    rb"^\w+[ \t]*[=:][^\n]*\S[^\n]*\n+[ \t]*ElementDataFile[ \t]*[=:][ \t]*(?i:LOCAL)[ \t\r]*$",
-    re.M,
-)
-ATTACHED: Final = "LOCAL"
 
 NO_FACTS: Final = ("Exception thrown in ", "- could the file be damaged", "Reason: ")
 """How lines begin that ITK and nibabel put around a cause; a `Reason` is often an older `errno`."""
@@ -112,9 +99,7 @@ def data_files(path: Path) -> tuple[Path, ...]:
     stem, suffix = stem_and_suffix(path)
     if suffix in NIFTI:
         return (path,)
-    names = dict.fromkeys(_pixel_names(_header(path)[0]))
-    named = [path.parent / one for one in names if one.upper() != ATTACHED]
-    pixels = [one for one in named if os.path.isfile(one)]  # noqa: PTH113 raises on no name
+    pixels = pixel_files(path)
     if pixels or suffix not in DETACHED:
         return (path, *pixels)
     others = (one for one in path.parent.iterdir() if one.name.startswith(f"{stem}."))
@@ -190,7 +175,7 @@ def _open_nifti(path: Path) -> Volume:
 
 
 def _open_itk(path: Path) -> Volume:
-    _check_names(path)
+    check_names(path)
     reader = _itk().ImageFileReader()
     reader.SetFileName(str(path))
     _guarded(path, reader.ReadImageInformation)
@@ -198,48 +183,13 @@ def _open_itk(path: Path) -> Volume:
     if reader.GetNumberOfComponents() != 1:
         raise NotCTError("several values per voxel: no CT image", path=path)
 
+    dtype = _real(path, _guarded(path, lambda: _itk_dtype(reader.GetPixelID())))
+
     def load() -> NDArray[Any]:
+        check_length(path, math.prod(shape) * dtype.itemsize)
         return np.asarray(_itk().GetArrayFromImage(load_itk(path)).T).reshape(shape)
 
-    dtype = _real(path, _guarded(path, lambda: _itk_dtype(reader.GetPixelID())))
     return Volume(path, shape, dtype, _itk_affine(reader), 1.0, 0.0, load)
-
-
-def _check_names(path: Path) -> None:
-    """Refuse a header whose pixels are, or may be, some other file of this machine."""
-    header, is_whole = _header(path)
-    if not is_whole:
-        raise ReadError(
-            "no readable volume: its header does not end within 64 KiB",
-            path=path,
-            remedy="Write it again as one .nrrd or .mha file",
-        )
-    for name in _pixel_names(header):
-        one = PurePosixPath(name.replace("\\", "/"))
-        if one.is_absolute() or ".." in one.parts:
-            raise ReadError(
-                f"its pixels lie outside its folder ({one})",
-                path=path,
-                remedy="Put them beside the header",
-            )
-
-
-def _header(path: Path) -> tuple[bytes, bool]:
-    """Read an ITK file's header, and say whether it is all there is: pixels may follow it."""
-    with path.open("rb") as file:
-        start = file.read(HEADER_BYTES)
-        is_whole = not file.read(1)
-    end = (NRRD_END if start.startswith(b"NRRD") else META_END).search(start)
-    return (start[: end.end()], True) if end else (start, is_whole)
-
-
-def _pixel_names(header: bytes) -> list[str]:
-    """List what a header may name as its pixels: files, `LOCAL`, or `LIST` and what follows."""
-    names: list[bytes] = []
-    for found in NAMED_PIXELS.finditer(header):
-        is_list = found[1].startswith(b"LIST")
-        names += [found[1], *(header[found.end(1) :].splitlines() if is_list else ())]
-    return [one.strip().decode("utf-8", "surrogateescape") for one in names if one.strip()]
 
 
 def _itk() -> Any:

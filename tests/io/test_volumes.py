@@ -152,17 +152,65 @@ def test_a_plain_nifti_is_mapped_not_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "cause"),
-    [("v.nii", "Expected 512 bytes, got 462 bytes from "), ("v.mha", "File cannot be read: ")],
+    ("name", "compressed", "cause"),
+    [
+        ("v.nii", False, "Expected 512 bytes, got 462 bytes from "),
+        ("v.mha", False, "it was cut off, 462 of 512 bytes of pixels are there"),
+        ("v.mha", True, "it was cut off, "),
+        ("v.mhd", False, "it was cut off, 462 of 512 bytes of pixels are there"),
+        ("v.mhd", True, "it was cut off, "),
+    ],
 )
-def test_a_volume_that_was_cut_off_says_so(tmp_path: Path, name: str, cause: str) -> None:
+def test_a_volume_that_was_cut_off_says_so(
+    tmp_path: Path, name: str, compressed: bool, cause: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / name
-    image = SimpleITK.Image([8, 8, 4], SimpleITK.sitkInt16)
-    SimpleITK.WriteImage(image, str(path))
-    path.write_bytes(path.read_bytes()[:-50])
+    noise = np.random.default_rng(0).integers(-1000, 1000, (4, 8, 8), dtype=np.int16)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(noise), str(path), compressed)
+    pixels = data_files(path)[-1]
+    pixels.write_bytes(pixels.read_bytes()[:-50])
     with pytest.raises(ReadError) as caught:
         open_volume(path).frame(0)
     assert caught.value.reason.startswith(f"no readable volume: {cause}")
+    assert capfd.readouterr() == ("", "")  # ITK prints of its own accord
+
+
+def test_a_header_whose_pixels_are_gone_names_them(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "v.mhd", a_volume())
+    (tmp_path / "v.raw").unlink()
+    with pytest.raises(ReadError, match=r"the file of its pixels is not there \(v\.raw\)"):
+        open_volume(tmp_path / "v.mhd").frame(0)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "pixels"),
+    [
+        ({}, {"v.raw": slice(None)}),
+        ({"HeaderSize": "-1"}, {"v.raw": slice(None)}),
+        ({"ElementDataFile": "LIST\na\nb\nc"}, {"a": slice(1), "b": slice(1, 2), "c": slice(2, 3)}),
+        (
+            {"ElementDataFile": "p%d.raw 0 2 1"},
+            {"p0.raw": slice(1), "p1.raw": slice(1, 2), "p2.raw": slice(2, 3)},
+        ),
+        ({"CompressedDataSize": "1000"}, {"v.raw": slice(None)}),  # of what is not compressed
+        ({"BinaryData": "False"}, {"v.raw": None}),
+    ],
+)
+def test_whole_pixels_are_read_wherever_they_lie(
+    tmp_path: Path, fields: dict[str, str], pixels: dict[str, slice | None]
+) -> None:
+    own = {"ObjectType": "Image", "NDims": "3", "BinaryData": "True", "DimSize": "5 4 3"}
+    last = {"ElementType": "MET_SHORT", "ElementDataFile": "v.raw"}
+    header = {**own, **{key: one for key, one in fields.items() if key not in last}, **last}
+    header["ElementDataFile"] = fields.get("ElementDataFile", "v.raw")
+    (tmp_path / "v.mhd").write_text("".join(f"{key} = {one}\n" for key, one in header.items()))
+    for name, part in pixels.items():
+        text = "".join(f"{one} " for one in a_volume().ravel())
+        (tmp_path / name).write_bytes(text.encode() if part is None else a_volume()[part].tobytes())
+    assert np.array_equal(whole(open_volume(tmp_path / "v.mhd")), a_volume())
 
 
 def damaged(path: Path, how: str) -> None:
