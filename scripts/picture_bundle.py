@@ -18,8 +18,8 @@ CT: Final = BUNDLES / "ldct_clip_denoising" / "configs"
 PICTURES: Final = BUNDLES / "image_clip_denoising"
 
 OF_CT_ALONE: Final = {
-    "train.json": ("test_patients", "cache_dir", "validation_slices", "strict"),
-    "inference.json": (),
+    "train.json": ("test_patients", "cache_dir", "validation_slices", "strict", "hu_range"),
+    "inference.json": ("hu_range",),
 }
 """Settings that would do nothing here, by file."""
 

@@ -43,8 +43,8 @@ class RunOptions:
     batch_size
         Slices that are computed at once; `auto` is 1 on a CPU and 4 on CUDA.
     window
-        Lowest and highest HU that the network sees, as 0 and 1: the range that the weights were
-        trained with, where it was not the published one. What lies outside comes back unchanged.
+        Lowest and highest HU that the network sees, as 0 and 1; None is what the weights say they
+        were trained on, else the published range. What lies outside comes back unchanged.
     series
         Which series are denoised, as `batch.select.parse_filters` reads it; none is all.
 
@@ -65,7 +65,7 @@ class RunOptions:
     target_noise: float | None = None
     precision: str = "float32"
     batch_size: int | str = "auto"
-    window: tuple[float, float] = (HURange.low, HURange.high)
+    window: tuple[float, float] | None = None
     series: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -79,7 +79,8 @@ class RunOptions:
                 f"no noise of {self.target_noise} HU can be aimed at",
                 remedy="Give --target-noise in HU, above 0",
             )
-        HURange(*self.window)  # raises where it is none
+        if self.window is not None:
+            HURange(*self.window)  # raises where it is none
         size = str(self.batch_size)
         if size != "auto" and not (size.isdecimal() and int(size) > 0):
             raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -24,9 +25,11 @@ from ldct_clipdn.batch.series import Outcome, Setting, denoise_series
 from ldct_clipdn.batch.volume import denoise_volume
 from ldct_clipdn.batch.volume_plan import plan_volumes
 from ldct_clipdn.batch.watch import Watched
+from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.ct.strength import parse_strength
 from ldct_clipdn.errors import ConfigError
 from ldct_clipdn.inference.backends.identity import IdentityBackend
+from ldct_clipdn.inference.denoise import trained_range
 from ldct_clipdn.inference.engine import open_engine
 from ldct_clipdn.io.find import find_series
 from ldct_clipdn.io.uids import Recipe
@@ -45,6 +48,8 @@ Progress = Callable[[int, int], None]
 DEFAULTS: Final = RunOptions()
 
 CUDA_BATCH: Final = 4
+
+logger = logging.getLogger(__name__)
 
 
 def denoise_study(
@@ -160,7 +165,9 @@ def try_engine(plan: Plan, options: RunOptions = DEFAULTS) -> None:
     WeightsError, BackendError
         When the engine does not open.
     """
-    _target_noise(plan, _open(plan, options), options)
+    engine = _open(plan, options)
+    _target_noise(plan, engine, options)
+    _seen_range(engine, options)
 
 
 def _open(plan: Plan, options: RunOptions) -> Backend:
@@ -191,6 +198,7 @@ def _target_noise(plan: Plan, engine: Backend, options: RunOptions) -> float | N
 
 
 def _recipe(engine: Backend, options: RunOptions) -> Recipe:
+    seen = _seen_range(engine, options)
     return Recipe(
         weights=engine.weights.name,
         encoder=engine.weights.encoder,
@@ -199,12 +207,30 @@ def _recipe(engine: Backend, options: RunOptions) -> Recipe:
         backend=engine.name,
         backend_version=engine.version,
         device_class=engine.device_class,
-        hu_low=options.window[0],
-        hu_high=options.window[1],
+        hu_low=seen.low,
+        hu_high=seen.high,
         output=options.output,
         batch=_batch(engine, options),
         wallclock=options.wallclock,
     )
+
+
+def _seen_range(engine: Backend, options: RunOptions) -> HURange:
+    """Choose what the network sees: what is asked for, even where its weights say otherwise."""
+    trained = trained_range(engine.weights)
+    if options.window is None:
+        return trained
+    asked = HURange(*map(float, options.window))  # 1 and 1.0 would be two series
+    if engine.weights.hu_range is not None and asked != trained:
+        logger.warning(
+            "%s was trained on HU %g to %g, and sees %g to %g, since --window says so",
+            engine.weights.name,
+            trained.low,
+            trained.high,
+            asked.low,
+            asked.high,
+        )
+    return asked
 
 
 def _batch(engine: Backend, options: RunOptions) -> int:
@@ -262,7 +288,11 @@ def _manifest(
     return Manifest(
         versions=tool_versions(),
         weights={"name": weights.name, "sha256": weights.sha256},
-        options={**asdict(options), "weights": str(options.weights)},
+        options={
+            **asdict(options),
+            "weights": str(options.weights),
+            "window": (setting.recipe.hu_low, setting.recipe.hu_high),
+        },
         series=(*series, *unused_series(plan.unused, {one.source_uid for one in series})),
         inputs=all_inputs(used, plan.unused, setting.source),
         earlier=earlier_results(setting.target, series),

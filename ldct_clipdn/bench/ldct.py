@@ -32,6 +32,7 @@ from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.data.doses import DosePair, match_doses
 from ldct_clipdn.data.slices import CTSlice, find_slices, read_frames
 from ldct_clipdn.errors import ConfigError, DataError
+from ldct_clipdn.inference.denoise import trained_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -307,7 +308,7 @@ def _network(text: str, device: torch.device) -> CTMethod:
     name, _, path = text.rpartition("=")
     model, info = open_ct_network(path)
     model = model.to(device)
-    unit = HURange()
+    unit = trained_range(info)
 
     @torch.inference_mode()
     def denoise(hu: HU) -> HU:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldct_clipdn.core.config import PUBLISHED_HU
 from ldct_clipdn.core.denoiser import CLIPDenoiser
 from ldct_clipdn.core.weight_files import file_sha256, read_weights_file
 from ldct_clipdn.core.weights import WeightsInfo, open_denoiser
@@ -165,7 +166,13 @@ class Peer(nn.Module):
         return list(self.parameters())
 
 
-def build_peer(peer: PeerName, *, in_channels: int = 3, width: int | None = None) -> Peer:
+def build_peer(
+    peer: PeerName,
+    *,
+    in_channels: int = 3,
+    width: int | None = None,
+    hu_range: Sequence[float] | None = None,
+) -> Peer:
     """Build a network to train.
 
     Parameters
@@ -178,12 +185,25 @@ def build_peer(peer: PeerName, *, in_channels: int = 3, width: int | None = None
         1 or 3.
     width
         As for `PeerConfig`.
+    hu_range
+        HU that are 0 and 1 in the training: the published range, which is not stored.
 
     Returns
     -------
     Peer
         In training mode.
+
+    Raises
+    ------
+    ConfigError
+        When it is another range, or the settings contradict each other.
     """
+    if hu_range is not None and tuple(hu_range) != PUBLISHED_HU:
+        low, high = PUBLISHED_HU
+        raise ConfigError(
+            f"{peer} cannot be trained on the HU range {tuple(hu_range)}, which it does not store",
+            remedy=f"Leave out hu_range: networks are compared on {low:g} to {high:g} HU",
+        )
     return Peer(PeerConfig(peer, in_channels, width))
 
 

@@ -105,11 +105,9 @@ def _add_compute_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--window",
         type=low_high,
-        default="-1024,3072",
         metavar="LOW,HIGH",
-        help="HU that the network sees as 0 and 1, for weights that were trained with another "
-        "range, as --window=-160,240; what lies outside comes back unchanged "
-        "(default: %(default)s)",
+        help="HU that the network sees as 0 and 1, as --window=-160,240; what lies outside comes "
+        "back unchanged (default: what the weights say they were trained on, else -1024,3072)",
     )
 
 

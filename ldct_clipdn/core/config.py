@@ -1,7 +1,8 @@
-"""Everything that decides what a denoiser makes of values from 0 to 1, but its weights."""
+"""Everything that decides what a denoiser makes of an image, but its weights."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, get_args
 
@@ -18,13 +19,15 @@ RANDOM_ENCODER: Final = "random"
 FINE_TUNED: Final = ", fine-tuned"
 FROM_SCRATCH: Final = "trained from scratch, no CLIP"
 
+PUBLISHED_HU: Final = (-1024.0, 3072.0)
+"""The published HU range, `HURange()`: what every CT denoiser sees that says nothing else."""
+
 
 @dataclass(frozen=True)
 class DenoiserConfig:
     """Everything that decides what a denoiser computes, but its weights; stored beside them.
 
-    Its input is in [0, 1]. Which HU these were in training is not stored: weights that were trained
-    on another range than `HURange()` need `denoise --window` to be used on it.
+    The network itself takes values of about 0 to 1.
 
     Parameters
     ----------
@@ -52,6 +55,9 @@ class DenoiserConfig:
         `conv`, or `restormer`.
     continues
         Name and SHA-256 of the weights whose training this one went on with.
+    hu_range
+        HU that the network sees as 0 and 1; for CT, None is the published -1024 and 3072. Colour
+        images have none.
     """
 
     in_channels: int = 1
@@ -66,6 +72,7 @@ class DenoiserConfig:
     encoder_source: str = RANDOM_ENCODER
     decoder: DecoderKind = "conv"
     continues: str | None = None
+    hu_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         layout_of(self.encoder)
@@ -127,6 +134,23 @@ class DenoiserConfig:
         _require(
             self.decoder == "conv" or family != "vit", "decoder", self.decoder, "conv with a ViT"
         )
+        self._settle_range()
+
+    def _settle_range(self) -> None:
+        """Check the HU range, and have CT's written out as two floats, however it was given."""
+        given = self.hu_range
+        if self.in_channels != 1:
+            if given is not None:
+                raise ConfigError(
+                    f"images of {self.in_channels} channels have no HU, and hu_range is {given!r}",
+                    remedy="Give in_channels 1 for CT, and no hu_range for colour images",
+                )
+            return
+        if given is None:
+            given = PUBLISHED_HU
+        _require(_is_range(given), "hu_range", given, "two numbers of HU, the lower first")
+        low, high = given
+        object.__setattr__(self, "hu_range", (float(low), float(high)))
 
     @property
     def layout(self) -> EncoderLayout:
@@ -155,9 +179,12 @@ class DenoiserConfig:
         Returns
         -------
         dict
-            One entry per field.
+            One entry per field, but no `hu_range` where there is none.
         """
-        return asdict(self)
+        settings = asdict(self)
+        if self.hu_range is None:
+            del settings["hu_range"]
+        return settings
 
 
 def _is_whole(value: object) -> bool:
@@ -166,6 +193,11 @@ def _is_whole(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return _is_whole(value) or isinstance(value, float)
+
+
+def _is_range(value: Any) -> bool:
+    is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
+    return is_pair and -math.inf < value[0] < value[1] < math.inf
 
 
 def _require(holds: bool, name: str, value: object, allowed: str) -> None:

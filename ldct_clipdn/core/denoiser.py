@@ -179,6 +179,7 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
     start: Start = "random",
     decoder: DecoderKind = "conv",
     continue_from: str | Path | None = None,
+    hu_range: tuple[float, float] | None = None,
 ) -> CLIPDenoiser:
     """Build a denoiser to train.
 
@@ -217,6 +218,9 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
         the default weights to one's own scanners, say. Adapter, encoder with its BatchNorm
         statistics, and decoder are taken as they are; `pretrained` and `start` then say nothing,
         and `calibrate` does not measure again.
+    hu_range
+        HU that are 0 and 1 in the training, stored with the weights; None is the published -1024
+        and 3072 of CT. Colour images have none.
 
     Returns
     -------
@@ -241,6 +245,7 @@ def build_denoiser(  # noqa: PLR0913 - the one builder shows all its parts
         use_f5=use_f5,
         start=start,
         decoder=decoder,
+        hu_range=hu_range,
     )
     if continue_from is not None:
         return _with_weights_of(continue_from, config)
@@ -290,7 +295,7 @@ def _with_weights_of(weights: str | Path, config: DenoiserConfig) -> CLIPDenoise
 def _check_same_parts(there: DenoiserConfig, here: DenoiserConfig, info: WeightsInfo) -> None:
     pairs = {
         name: (getattr(there, name), getattr(here, name))
-        for name in ("in_channels", "encoder", "use_image", "use_f5", "decoder")
+        for name in ("in_channels", "encoder", "use_image", "use_f5", "decoder", "hu_range")
     }
     pairs["width"] = there.layout.width, here.layout.width
     if here.encoder_training == "scratch":  # it would be stored, and shown, as no CLIP

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ldct_clipdn.core.config import DenoiserConfig
+from ldct_clipdn.core.config import PUBLISHED_HU, DenoiserConfig
 from ldct_clipdn.core.denoiser import CLIPDenoiser
 from ldct_clipdn.core.encoder import EncoderNorm
 from ldct_clipdn.core.encoder_files import find_encoder
@@ -50,6 +50,9 @@ class WeightsInfo:
         file does not say.
     trained_noise_hu
         Lowest and highest noise in HU that they were trained for; None where the file does not say.
+    hu_range
+        HU that the network sees as 0 and 1; None where the file does not say, and then it is the
+        published range, and where there are none.
     """
 
     name: str
@@ -57,6 +60,7 @@ class WeightsInfo:
     encoder: str
     target_noise_hu: float | None = None
     trained_noise_hu: tuple[float, float] | None = None
+    hu_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def load_denoiser(
     Returns
     -------
     CLIPDenoiser
-        In evaluation mode, on the CPU.
+        In evaluation mode, on the CPU. Of CT, `config.hu_range` says which HU are its 0 and 1.
 
     Raises
     ------
@@ -118,7 +122,7 @@ def open_denoiser(
     CLIPDenoiser
         In evaluation mode, on the CPU.
     WeightsInfo
-        Name, SHA-256 and encoder.
+        Name, SHA-256, encoder, and what the file says of HU.
 
     Raises
     ------
@@ -135,7 +139,15 @@ def open_denoiser(
     model.load_state_dict(state)
     width = config.layout.width
     encoder = f"{config.encoder}, width {width}, encoder weights: {config.encoder_origin}"
-    return model.eval(), WeightsInfo(file.path.name, file.sha256, encoder, *_noise_notes(file))
+    says_range = "hu_range" in (file.extra.get("config") or {})
+    info = WeightsInfo(
+        file.path.name,
+        file.sha256,
+        encoder,
+        *_noise_notes(file),
+        hu_range=config.hu_range if says_range else None,
+    )
+    return model.eval(), info
 
 
 def _noise_notes(file: WeightsFile) -> tuple[float | None, tuple[float, float] | None]:
@@ -166,7 +178,8 @@ def save_denoiser(
     model
         The denoiser.
     path
-        `.safetensors` (with its configuration inside) or `.pt` (a bare state dict, for MONAI).
+        `.safetensors` (with its configuration inside) or `.pt` (a bare state dict, for MONAI, which
+        stands for the published HU range).
     notes
         What else a safetensors file is to say, as JSON can hold it.
     check
@@ -175,15 +188,23 @@ def save_denoiser(
     Raises
     ------
     ConfigError
-        When the name has another ending.
+        When the name has another ending, or a bare state dict would lose the network's HU range.
     WeightsError
         When it cannot be written.
     """
+    hu_range = model.config.hu_range
     if path.suffix not in {".safetensors", ".pt"}:
         raise ConfigError(
             f"weights cannot be written as {path.suffix or 'a file without ending'}",
             path=path,
             remedy="Give a name that ends in .safetensors or .pt",
+        )
+    if path.suffix == ".pt" and hu_range not in (None, PUBLISHED_HU):
+        raise ConfigError(
+            f"a bare state dict would not say that the network sees HU {hu_range[0]:g} to "
+            f"{hu_range[1]:g}",
+            path=path,
+            remedy="Give a name that ends in .safetensors, which keeps the configuration",
         )
     write_weights_file(
         path, model.state_dict(), {**(notes or {}), "config": model.config.to_dict()}, check

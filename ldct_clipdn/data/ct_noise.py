@@ -32,8 +32,6 @@ __all__ = [
     "recorrupt",
 ]
 
-HU_RANGE: Final = HURange()
-
 CUTOFF: Final = (0.09, 1.2)
 """Cycles per pixel: from resampled or very soft images to nearly the bare ramp."""
 
@@ -195,7 +193,16 @@ class NoiseDraw:
 
 
 class CTNoise(Randomizable, Transform):
-    """Coloured noise of random strength and kernel."""
+    """Coloured noise of random strength and kernel.
+
+    Parameters
+    ----------
+    hu_range
+        HU that are 0 and 1; None is the published range.
+    """
+
+    def __init__(self, hu_range: HURange | None = None) -> None:
+        self.range = hu_range or HURange()
 
     def __call__(self, image: Tensor) -> Tensor:
         """Add noise to an image without a field of its own: even, and of the same colours.
@@ -213,7 +220,7 @@ class CTNoise(Randomizable, Transform):
         white = torch.from_numpy(self.R.standard_normal(image.shape[-2:]).astype(np.float32))
         spectrum = torch.fft.fft2(white)
         noise = torch.fft.ifft2(spectrum * self.draw(0.0).power(white.shape).sqrt()).real
-        noisy: Tensor = image + noise / HU_RANGE.width
+        noisy: Tensor = image + noise / self.range.width
         return noisy
 
     def draw(self, least_hu: float) -> NoiseDraw:
@@ -259,11 +266,13 @@ class CTNoisyPaird(SeededMapTransform):
         The entry, one key.
     margin
         Pixels to cut off each border at the end: the colouring wraps around there.
+    hu_range
+        HU that become 0 and 1; None is the published range.
     """
 
-    def __init__(self, keys: KeysCollection, margin: int) -> None:
+    def __init__(self, keys: KeysCollection, margin: int, hu_range: HURange | None = None) -> None:
         self.margin = margin
-        self.noise = CTNoise()
+        self.noise = CTNoise(hu_range)
         super().__init__(keys, self.noise)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Item:
@@ -286,9 +295,9 @@ class CTNoisyPaird(SeededMapTransform):
         draw = self.noise.draw(level)
         added, taken = recorrupt(field, draw, NoiseDraw(level, own.kernel, 0.0), self.noise.R)
         cut = slice(self.margin, hu.shape[-1] - self.margin)
+        unit = self.noise.range
         item[self.keys[0]], item["label"] = (
-            HU_RANGE.to_unit(one[cut, cut].clamp(HU_RANGE.low, HU_RANGE.high))[None]
-            for one in (hu + added, hu - taken)
+            unit.to_unit(unit.clip(one[cut, cut]))[None] for one in (hu + added, hu - taken)
         )
         return item
 

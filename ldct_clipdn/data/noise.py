@@ -15,6 +15,7 @@ from monai.config import KeysCollection
 from monai.transforms import Randomizable, Transform
 from torch import Tensor
 
+from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.data.ct_noise import CTNoise
 from ldct_clipdn.data.transforms import SeededMapTransform
 from ldct_clipdn.errors import ConfigError
@@ -64,7 +65,9 @@ class AddWhiteNoise(Randomizable, Transform):
         return image + (self.sigma / SIGMA_SCALE) * draw
 
 
-def noise_named(kind: str, sigma: float) -> AddWhiteNoise | CTNoise:
+def noise_named(
+    kind: str, sigma: float, hu_range: HURange | None = None
+) -> AddWhiteNoise | CTNoise:
     """Choose the training noise by the bundle's `noise` id.
 
     Parameters
@@ -73,6 +76,8 @@ def noise_named(kind: str, sigma: float) -> AddWhiteNoise | CTNoise:
         `gaussian`: white noise. `ct`: coloured noise of random strength and colour.
     sigma
         As for `AddWhiteNoise`; `ct` does without.
+    hu_range
+        As for `CTNoise`; `gaussian` does without.
 
     Returns
     -------
@@ -85,7 +90,7 @@ def noise_named(kind: str, sigma: float) -> AddWhiteNoise | CTNoise:
         When there is no such noise.
     """
     if kind == "ct":
-        return CTNoise()
+        return CTNoise(hu_range)
     if kind != "gaussian":
         raise ConfigError(f"no training noise is named {kind!r}", remedy="Give gaussian or ct")
     return AddWhiteNoise(sigma)

@@ -18,9 +18,10 @@ from ldct_clipdn.inference.engine import open_engine
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ldct_clipdn.core.weights import WeightsInfo
     from ldct_clipdn.inference.backends import Backend
 
-__all__ = ["denoise_hu", "denoise_slices"]
+__all__ = ["denoise_hu", "denoise_slices", "trained_range"]
 
 
 def denoise_hu(
@@ -38,7 +39,7 @@ def denoise_hu(
     hu
         One slice [H, W] or several [Z, H, W], in HU; padding as air (-1024).
     weights
-        As for `load_denoiser`.
+        As for `load_denoiser`; the network sees the HU range that they were trained on.
     strength
         Share of the network's change that is applied: 0 to 1, `low`, `medium` or `high`; 0 needs
         no weights.
@@ -93,7 +94,7 @@ def denoise_slices(
     backend
         The engine.
     hu_range
-        What the network sees as 0 to 1; None is the published range.
+        What the network sees as 0 to 1; None is what it was trained on.
     strength
         Share s of the network's change that is applied, 0 to 1.
 
@@ -107,7 +108,7 @@ def denoise_slices(
     BackendError
         When the network's answer is not finite.
     """
-    hu_range = hu_range or HURange()
+    hu_range = hu_range or trained_range(backend.weights)
     inside = hu_range.clip(hu)
     unit = hu_range.to_unit(inside).astype(np.float32)
     answer = backend(unit[:, None])[:, 0]
@@ -121,6 +122,22 @@ def denoise_slices(
     change = (answer - unit) * np.float32(hu_range.width)
     weight = blend_weight(hu, hu_range) * np.float32(strength)
     return (hu + weight * change).astype(np.float32)
+
+
+def trained_range(weights: WeightsInfo) -> HURange:
+    """Give the HU that a network was trained on.
+
+    Parameters
+    ----------
+    weights
+        Of the network.
+
+    Returns
+    -------
+    HURange
+        What their file says; the published range where it says nothing.
+    """
+    return HURange() if weights.hu_range is None else HURange(*weights.hu_range)
 
 
 def _as_it_is_now(weights: str | Path, backend: str) -> tuple[str, tuple[int, int] | None]:

@@ -6,8 +6,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ldct_clipdn.core.config import PUBLISHED_HU
 from ldct_clipdn.core.denoiser import CLIPDenoiser
-from ldct_clipdn.core.weight_checks import check_channels
+from ldct_clipdn.core.weight_checks import check_channels, config_of
+from ldct_clipdn.core.weight_files import read_weights_file
 from ldct_clipdn.core.weight_store import find_weights
 from ldct_clipdn.core.weights import open_denoiser
 from ldct_clipdn.errors import DataError, WeightsError
@@ -15,9 +17,32 @@ from ldct_clipdn.errors import DataError, WeightsError
 if TYPE_CHECKING:
     from ldct_clipdn.data.mayo import TrainingSets
 
-__all__ = ["network_for", "require_validation"]
+__all__ = ["hu_range_of", "network_for", "require_validation"]
 
 logger = logging.getLogger(__name__)
+
+
+def hu_range_of(weights: str | Path) -> tuple[float, float]:
+    """Read which HU the network sees as 0 and 1.
+
+    Parameters
+    ----------
+    weights
+        As for `network_for`; need not be there, as where MONAI Deploy brings the network.
+
+    Returns
+    -------
+    tuple of float
+        The published range where the weights do not say, are none, or are for colour images.
+
+    Raises
+    ------
+    WeightsError
+        When the file is no denoiser's.
+    """
+    if str(weights).lower() == "none" or not (path := find_weights(weights)).is_file():
+        return PUBLISHED_HU
+    return config_of(read_weights_file(path)).hu_range or PUBLISHED_HU
 
 
 def network_for(weights: str | Path, otherwise: CLIPDenoiser) -> CLIPDenoiser:

@@ -6,8 +6,9 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from ldct_clipdn.core.config import DenoiserConfig
 from ldct_clipdn.errors import BackendError, ConfigError
 from ldct_clipdn.inference.engine import pick_device
 
@@ -146,6 +147,14 @@ def _is_pair_below_1(value: object) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(map(fits, value))
 
 
+def _is_range(value: Any) -> bool:
+    try:
+        DenoiserConfig(hu_range=value)
+    except ConfigError:
+        return False
+    return value is not None
+
+
 def _is_limit(value: object) -> bool:
     return value is None or _is_whole(0)(value)
 
@@ -174,6 +183,7 @@ RULES: Final[dict[str, tuple[Callable[[object], bool], str]]] = {
     "validation_pictures": _LIMIT,
     "batch_size": _COUNT,
     "crop_size": _COUNT,
+    "hu_range": (_is_range, "two numbers of HU, the lower first, as --hu_range=-160,240"),
     "fall": _COUNT,
     "margin": (_is_whole(0), "a whole number from 0"),
     "num_workers": (_is_whole(0), "a whole number from 0"),

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from ldct_clipdn.data.digest import files_digest
 from ldct_clipdn.errors import LdctError
-from ldct_clipdn.training.evaluation import network_for, require_validation
+from ldct_clipdn.training.evaluation import hu_range_of, network_for, require_validation
 from ldct_clipdn.training.overrides import check_overrides
 from ldct_clipdn.training.run_folder import claim_run_dir, default_run_dir, find_bundle_root
 
@@ -18,6 +18,7 @@ __all__ = [
     "default_run_dir",
     "files_digest",
     "find_bundle_root",
+    "hu_range_of",
     "network_for",
     "report_errors_plainly",
     "require_validation",

@@ -13,16 +13,24 @@ import torch
 import torch.distributed as dist
 from ignite.engine import Events
 from monai.engines import Evaluator, SupervisedTrainer
+from torch import nn
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ldct_clipdn.core.denoiser import FeatureAugmentation
 from ldct_clipdn.core.words import counted
-from ldct_clipdn.data.positions import seed_at
+from ldct_clipdn.data.positions import PositionSampler, seed_at
 from ldct_clipdn.errors import ConfigError, DataError
 from ldct_clipdn.training.checkpoint import RunState, denoiser_in
 from ldct_clipdn.training.progress import MeasureLog, TrainProgress
 
-__all__ = ["Interruption", "run_evaluation", "run_inference", "run_training"]
+__all__ = [
+    "Interruption",
+    "require_fitting_images",
+    "run_evaluation",
+    "run_inference",
+    "run_training",
+]
 
 INTERRUPTED: Final = 130
 """Exit code of a run that was interrupted, as shells give it."""
@@ -86,6 +94,34 @@ class Interruption:
             trainer.terminate()
 
 
+def require_fitting_images(
+    dataset: Dataset[dict[str, Any]], sampler: PositionSampler, network: nn.Module
+) -> None:
+    """Look at the first sample before anything is written: the network must take such images.
+
+    Parameters
+    ----------
+    dataset
+        Of the training; each sample has an `image` [C, H, W].
+    sampler
+        Says which sample is the first.
+    network
+        As for `denoiser_in`.
+
+    Raises
+    ------
+    ConfigError
+        When it takes images of other channels.
+    """
+    channels = len(dataset[next(iter(sampler))]["image"])
+    wanted = denoiser_in(network).config.to_dict().get("in_channels", channels)
+    if wanted != channels:
+        raise ConfigError(
+            f"the network takes images of {wanted} channels, and these have {channels}",
+            remedy=f"Give in_channels {channels} (--network_def#in_channels)",
+        )
+
+
 def run_training(
     trainer: SupervisedTrainer,
     state: RunState,
@@ -111,8 +147,7 @@ def run_training(
     Raises
     ------
     ConfigError
-        When the network does not take images like these, or its loss or weights are no numbers any
-        more; `last.pt` is from before.
+        When its loss or weights are no numbers any more; `last.pt` is from before.
     SystemExit
         With 130 when the run was interrupted; `last.pt` holds its state.
     """
@@ -121,7 +156,6 @@ def run_training(
     if done >= iterations:
         logger.info("Nothing is left to do")
         return
-    _require_fitting_images(trainer, state)
     validation_log.begin(done)
     _end_exactly_at(trainer, iterations)
     _reseed_augmentation(trainer, state)
@@ -203,18 +237,6 @@ def run_inference(evaluator: Evaluator, output_dir: str) -> None:
         raise DataError(
             f"{count - done} of {counted(count, 'image')} could not be read and were left out",
             remedy="They are named above; of CT `ldct-clipdn data check DIR` says more",
-        )
-
-
-def _require_fitting_images(trainer: SupervisedTrainer, state: RunState) -> None:
-    """Look at the first sample before anything is written: the network must take such images."""
-    loader: Any = trainer.data_loader
-    channels = len(loader.dataset[next(iter(state.sampler))]["image"])
-    wanted = denoiser_in(state.network).config.to_dict().get("in_channels", channels)
-    if wanted != channels:
-        raise ConfigError(
-            f"the network takes images of {wanted} channels, and these have {channels}",
-            remedy=f"Give in_channels {channels} (--network_def#in_channels)",
         )
 
 

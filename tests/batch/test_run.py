@@ -20,7 +20,7 @@ from builders import edit, make_series
 from ldct_clipdn import __version__
 from ldct_clipdn.batch import resume, series
 from ldct_clipdn.batch.manifest import Manifest
-from ldct_clipdn.batch.run import RunOptions, denoise_study
+from ldct_clipdn.batch.run import RunOptions, denoise_study, plan_study, try_engine
 from ldct_clipdn.core.denoiser import build_denoiser
 from ldct_clipdn.core.weights import save_denoiser
 from ldct_clipdn.ct.hu import HURange
@@ -122,6 +122,38 @@ def test_window_is_what_the_network_sees(source: Path, weights: Path, tmp_path: 
         np.testing.assert_array_equal(after[far], before[far])
 
 
+def test_the_range_of_the_weights_is_what_the_network_sees(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Unless another is asked for, which is told, and on a dry run too."""
+    narrow = tmp_path / "narrow.safetensors"
+    save_denoiser(build_denoiser(encoder="tiny", hu_range=(-160, 240)), narrow)
+    shutil.rmtree(source / "b")
+    own, same, other = (
+        denoise_study(source, tmp_path / str(window), RunOptions(narrow, window=window))
+        for window in (None, (-160, 240), (-1024, 3072))
+    )
+    assert [one.options["window"] for one in (own, same)] == [(-160.0, 240.0)] * 2
+    assert own.series[0].derived_uid == same.series[0].derived_uid
+    assert digests(tmp_path / "None").keys() == digests(tmp_path / "(-160, 240)").keys()
+    assert own.series[0].derived_uid != other.series[0].derived_uid
+    said = "narrow.safetensors was trained on HU -160 to 240, and sees -1024 to 3072"
+    assert caplog.text.count(said) == 1
+    asked = RunOptions(narrow, window=(-1024, 3072))
+    try_engine(plan_study(source, tmp_path / "dry", asked), asked)
+    assert caplog.text.count(said) == 2
+
+
+def test_weights_that_do_not_say_their_range_are_not_doubted(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For them --window was made: a bare state dict, and files from before."""
+    save_denoiser(build_denoiser(encoder="tiny"), tmp_path / "bare.pt")
+    asked = RunOptions(tmp_path / "bare.pt", window=(-160, 240))
+    try_engine(plan_study(source, tmp_path / "out", asked), asked)
+    assert "was trained on" not in caplog.text
+
+
 @pytest.mark.parametrize("options", [IDENTITY, RunOptions(strength=0)], ids=["identity", "zero"])
 def test_identity_copies_pixels_exactly(source: Path, tmp_path: Path, options: RunOptions) -> None:
     manifest = denoise_study(source, tmp_path / "out", options)
@@ -148,6 +180,7 @@ def test_the_manifest_says_what_was_done(source: Path, weights: Path, tmp_path: 
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert written["weights"] == {"name": "w.safetensors", "sha256": sha256}
     assert written["options"]["strength"] == 1
+    assert written["options"]["window"] == [-1024, 3072]
     for record, name in zip(written["series"], ("a", "b"), strict=True):
         header = pydicom.dcmread(source / name / "IM0000.dcm")
         assert record["source_uid"] == header.SeriesInstanceUID

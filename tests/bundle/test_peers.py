@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from bundle_runs import run_bundle
+from bundle_runs import our_error, run_bundle
 
 from ldct_clipdn.bench.peers import build_peer, load_peer
 from ldct_clipdn.training.inferer import HalfInferer
@@ -28,6 +28,18 @@ def test_peers_train_by_the_same_recipe(
     assert (network.config.peer, network.config.in_channels, network.config.width) == (peer, 1, 8)
     image = torch.rand(1, 1, 32, 32)
     assert not torch.equal(network(image), image)  # it has learnt something
+
+
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+def test_peers_know_no_range_but_the_published(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(
+            ["train.json", "peer.json"], "training", dataset_dir=str(dataset),
+            run_dir=str(tmp_path / "run"), cache_dir=str(tmp_path / "cache"), device="cpu",
+            hu_range=(-160, 240), **{"network_def#width": 8},
+        )  # fmt: skip
+    assert "which it does not store" in our_error(caught.value).reason
+    assert not any((tmp_path / "run").iterdir())
 
 
 def test_half_precision_of_a_peer_touches_only_what_it_adds() -> None:

@@ -72,6 +72,9 @@ def test_a_misspelt_setting_is_an_error(
         ({"run_dir": True}, "--run_dir cannot be True. Give a name or path"),
         ({"cache_dir": 1e3}, "--cache_dir cannot be 1000.0. Give a name or path"),
         ({"noise": "pink"}, "training noise is named 'pink'"),
+        ({"hu_range": (240, -160)}, "--hu_range cannot be (240, -160)"),
+        ({"hu_range": -160}, "--hu_range cannot be -160. Give two numbers of HU"),
+        ({"network_def#in_channels": 3, "start": "random"}, "images of 3 channels have no HU"),
         ({"learning_rate": 1e-9}, "learning rate 1e-09"),
         ({"encoder_norm": "cold"}, "encoder_norm cannot be 'cold'"),
         (

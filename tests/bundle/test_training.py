@@ -114,6 +114,54 @@ def test_validation_is_by_patient_on_synthetic_noise_and_real_pairs(train: Train
     ]
 
 
+def test_the_range_of_the_training_is_kept_and_evaluated(
+    dataset: Path, cache_dir: Path, evaluation: list[str], tmp_path: Path, train: Train
+) -> None:
+    """White noise is of the range, PSNR too; an evaluation by the weights alone measures as it."""
+    settings = {"hu_range": (-160, 240), "sigma": 25}
+    run_dir = train(**settings, max_iterations=2)
+    assert load_denoiser(run_dir / "best.pt").config.hu_range == (-160.0, 240.0)
+    measured = {row["set"]: row for row in rows(run_dir / "validation.csv")}
+    assert 0 < float(measured["synthetic"]["input_rmse_hu"]) < 25 / 255 * 400
+    run_bundle(
+        evaluation,
+        "evaluate",
+        dataset_dir=str(dataset),
+        cache_dir=str(cache_dir),
+        weights=str(run_dir / "best.pt"),
+        output_dir=str(tmp_path / "out"),
+        device="cpu",
+        sigma=25,
+    )
+    for row in rows(tmp_path / "out" / "patients.csv"):
+        for name in ("psnr", "rmse_hu", "input_rmse_hu"):
+            expected = float(measured[row["set"]][name])
+            assert float(row[name]) == pytest.approx(expected, rel=1e-4)
+    train(**settings, max_iterations=2, resume=True)
+    with pytest.raises(RuntimeError) as caught:
+        train(resume=True, max_iterations=2, sigma=25)
+    assert "hu_range was (-160.0, 240.0), now (-1024.0, 3072.0)" in our_error(caught.value).reason
+
+
+def test_a_run_from_before_the_range_was_stored_goes_on(train: Train) -> None:
+    run_dir = train()
+    saved = torch.load(run_dir / "last.pt", weights_only=True)
+    del saved["config"]["hu_range"], saved["settings"]["network"]["hu_range"]
+    torch.save(saved, run_dir / "last.pt")
+    train(resume=True)
+    with pytest.raises(RuntimeError) as caught:
+        train(resume=True, hu_range=(-160, 240))
+    assert "hu_range was" in our_error(caught.value).reason
+
+
+def test_images_of_other_channels_leave_nothing(train: Train, tmp_path: Path) -> None:
+    """Not even empty TensorBoard files: the same folder is free for the next try."""
+    with pytest.raises(RuntimeError) as caught:
+        train(**{"network_def#in_channels": 3, "network_def#hu_range": "$None", "start": "random"})
+    assert "takes images of 3 channels, and these have 1" in our_error(caught.value).reason
+    assert not any((tmp_path / "run").iterdir())
+
+
 def test_the_frozen_encoder_stays(train: Train) -> None:
     """Weights and statistics of the encoder are those it began with."""
     after = weights_of(train(max_iterations=6, learning_rate=0.01))

@@ -54,7 +54,7 @@ def test_verify_says_what_a_denoiser_is(cli: Callable, weights: Path) -> None:
         "sha256": weight_files.file_sha256(weights),
         "form": "safetensors",
         "kind": "denoiser",
-        "what": "tiny, width 2, encoder weights: random",
+        "what": "tiny, width 2, encoder weights: random, HU -1024 to 3072",
         "known_as": "",
     }
     out = cli("weights", "verify", weights).out

@@ -148,6 +148,13 @@ def test_a_given_encoder_that_is_trained_on_does_not_become_from_scratch(tmp_pat
     assert model.config.encoder_origin == "random, fine-tuned"
 
 
+def test_another_hu_range_is_another_network(weights: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"hu_range is \(-1024.0, 3072.0\), not \(-160.0, 240.0\)"
+    ):
+        build_denoiser(**SCRATCH, continue_from=weights, hu_range=(-160, 240))
+
+
 def test_export_keeps_what_it_goes_on_from(weights: Path, tmp_path: Path) -> None:
     model = build_denoiser(**SCRATCH, continue_from=weights)
     save_denoiser(model, tmp_path / "a.safetensors")

@@ -31,6 +31,7 @@ def test_says_what_it_is_and_never_clip() -> None:
     assert "CLIP" not in info.name.upper()
     assert info.target_noise_hu == 12
     assert info.trained_noise_hu == (2.5, 110)
+    assert model.config.hu_range == (-1024, 3072)
     assert all(one.dtype == torch.float32 for one in load_denoiser().parameters())
 
 

@@ -25,6 +25,7 @@ from ldct_clipdn.core.weights import (
     read_encoder_weights,
     save_denoiser,
 )
+from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.errors import ConfigError, WeightsError
 
 RN50 = DenoiserConfig()
@@ -265,6 +266,55 @@ def test_our_safetensors_say_what_noise_they_are_for(tmp_path, model):
     save_denoiser(model, path)
     _, info = open_denoiser(path)
     assert (info.target_noise_hu, info.trained_noise_hu) == (None, None)
+
+
+def test_our_files_say_which_hu_the_network_sees(tmp_path):
+    path = tmp_path / "narrow.safetensors"
+    narrow = build_denoiser(encoder="tiny", hu_range=(-160, 240))
+    save_denoiser(narrow, path)
+    loaded, info = open_denoiser(path)
+    assert loaded.config == narrow.config
+    assert loaded.config.hu_range == info.hu_range == (-160.0, 240.0)
+    assert identify_weights(path).what.endswith("HU -160 to 240")
+
+
+def test_files_from_before_are_of_the_published_range(tmp_path, model):
+    """As HURange() has it; and whoever reads one knows that it was not said."""
+    published = (HURange().low, HURange().high)
+    config = {k: v for k, v in model.config.to_dict().items() if k != "hu_range"}
+    path = tmp_path / "old.safetensors"
+    weight_files.write_weights_file(path, model.state_dict(), {"config": config})
+    save_denoiser(model, tmp_path / "bare.pt")
+    for one in (path, tmp_path / "bare.pt"):
+        loaded, info = open_denoiser(one)
+        assert (loaded.config.hu_range, info.hu_range) == (published, None)
+    assert model.config.hu_range == published
+
+
+def test_colour_images_have_no_hu(tmp_path):
+    colour = build_denoiser(encoder="tiny", in_channels=3)
+    save_denoiser(colour, tmp_path / "colour.safetensors")
+    loaded, info = open_denoiser(tmp_path / "colour.safetensors")
+    assert (loaded.config.hu_range, info.hu_range) == (None, None)
+    assert "hu_range" not in colour.config.to_dict()
+    with pytest.raises(ConfigError, match="3 channels have no HU"):
+        build_denoiser(encoder="tiny", in_channels=3, hu_range=(0, 1))
+
+
+@pytest.mark.parametrize(
+    "wrong", [(240, -160), (1, 1), (0,), (0, 1, 2), (0, float("inf")), "ab", 7]
+)
+def test_what_is_no_hu_range_is_refused(wrong):
+    with pytest.raises(ConfigError, match="hu_range cannot be"):
+        DenoiserConfig(hu_range=wrong)
+
+
+def test_a_bare_state_dict_would_lose_the_hu_range(tmp_path):
+    narrow = build_denoiser(encoder="tiny", hu_range=(-160, 240))
+    with pytest.raises(ConfigError, match="sees HU -160 to 240") as caught:
+        save_denoiser(narrow, tmp_path / "model.pt")
+    assert ".safetensors" in caught.value.remedy
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 from coloured import B30F, coloured_noise
 from monai.transforms import Compose
 
+from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.ct.kernel import Kernel
 from ldct_clipdn.data import noise_library
 from ldct_clipdn.data.ct_noise import (
@@ -174,6 +175,25 @@ def test_crops_hold_body() -> None:
         crop.set_random_state(seed)
         shares.append(float((crop({"image": image})["image"][0] > -500).float().mean()))
     assert np.mean(np.array(shares) >= 1 / 3) > 0.7
+
+
+def test_noise_is_as_strong_in_hu_whatever_the_range(library: NoiseLibrary) -> None:
+    image, narrow = torch.full((1, 64, 64), 0.5), HURange(-160, 240)
+    added = [
+        (CTNoise(one).set_random_state(3)(image) - image) * (one or HURange()).width
+        for one in (None, narrow)
+    ]
+    torch.testing.assert_close(*added, atol=1e-2, rtol=1e-3)
+    pairs = [
+        Compose(
+            [LoadWithNoised("image", _read, library), CTNoisyPaird("image", 8, one)]
+        ).set_random_state(3)({"image": "one.dcm", "frame": 0, "patient": "one"})
+        for one in (None, narrow)
+    ]
+    for name in ("image", "label"):
+        whole, seen = (pair[name] for pair in pairs)
+        in_hu = HURange().from_unit(whole)
+        torch.testing.assert_close(narrow.from_unit(seen), narrow.clip(in_hu), atol=1e-2, rtol=1e-4)
 
 
 def test_strength_is_at_least_what_the_slice_has() -> None:

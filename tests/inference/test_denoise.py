@@ -130,6 +130,16 @@ def test_a_slice_equals_the_network_by_hand(model: CLIPDenoiser, weights: Path) 
     np.testing.assert_allclose(result, unit * 4096 - 1024, atol=0.01)
 
 
+def test_the_range_is_the_one_that_was_trained_on(tmp_path: Path) -> None:
+    model = build_denoiser(encoder="tiny", hu_range=(-160, 240)).eval()
+    save_denoiser(model, tmp_path / "narrow.safetensors")
+    hu = np.random.default_rng(0).uniform(-160, 240, (40, 33)).astype(np.float32)
+    with torch.no_grad():
+        unit = model(torch.from_numpy((hu + 160) / 400)[None, None])[0, 0].numpy()
+    result = denoise_hu(hu, tmp_path / "narrow.safetensors")
+    np.testing.assert_allclose(result, unit * 400 - 160, atol=0.01)
+
+
 def test_a_volume_is_its_slices(weights: Path) -> None:
     volume = np.random.default_rng(1).uniform(-1000, 2000, (3, 20, 35))
     whole = denoise_hu(volume, weights)

@@ -18,7 +18,7 @@ from ldct_clipdn.data.positions import PositionSampler
 from ldct_clipdn.errors import ConfigError, WeightsError
 from ldct_clipdn.training.checkpoint import RunState, denoiser_in
 from ldct_clipdn.training.schedule import build_optimizer, cosine_schedule
-from ldct_clipdn.training.trainer import Interruption, run_training
+from ldct_clipdn.training.trainer import Interruption, require_fitting_images, run_training
 from ldct_clipdn.training.validation import SliceScores, ValidationLog
 
 
@@ -92,12 +92,8 @@ class Ramp(Dataset[dict[str, torch.Tensor]]):
 class Run:
     """A training of 12 iterations, saved after every fourth; of a loss that may go wrong."""
 
-    def __init__(
-        self, run_dir: Path, *, resume: bool = False, nan_at: int = 0, channels: int = 1
-    ) -> None:
-        network = build_denoiser(
-            in_channels=channels, encoder="tiny", width=4, encoder_training="scratch"
-        )
+    def __init__(self, run_dir: Path, *, resume: bool = False, nan_at: int = 0) -> None:
+        network = build_denoiser(encoder="tiny", width=4, encoder_training="scratch")
         optimizer = build_optimizer(network, 1e-3)
         sampler = PositionSampler(2, batch_size=2, iterations=12, seed=1)
         self.trainer = SupervisedTrainer(
@@ -169,11 +165,12 @@ def test_weights_that_are_no_numbers_are_never_saved(
         assert saved(tmp_path, name)["step"] == kept
 
 
-def test_a_network_for_other_images_writes_nothing(tmp_path: Path) -> None:
+def test_a_network_for_other_images_is_refused() -> None:
+    sampler = PositionSampler(2, batch_size=2, iterations=12, seed=1)
     with pytest.raises(ConfigError, match="takes images of 3 channels, and these have 1") as caught:
-        Run(tmp_path, channels=3).train()
+        require_fitting_images(Ramp(), sampler, build_denoiser(encoder="tiny", in_channels=3))
     assert "--network_def#in_channels" in caught.value.remedy
-    assert not any(tmp_path.iterdir())
+    require_fitting_images(Ramp(), sampler, build_denoiser(encoder="tiny"))
 
 
 def test_a_damaged_checkpoint_does_not_go_on(tmp_path: Path) -> None:
