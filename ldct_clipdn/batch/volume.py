@@ -88,8 +88,7 @@ def _denoise(
 ) -> Mapping[str, object]:
     """Give what was measured on it, now or when it was written."""
     volume, final = job.volume, setting.target / job.name
-    note = final.with_name(f".{final.name}.json")
-    kept, source = read_json(note), _digest(job.files)
+    kept, source = read_json(_note(final)), _digest(job.files)
     known = _kept_recipe(kept, setting) if kept.get("source") == source else None
     recipe = known or tried_recipe(setting, job.slices, lambda place: _as_air(volume.frame(place)))
     setting = replace(setting, recipe=recipe)
@@ -97,13 +96,10 @@ def _denoise(
     watch = SeriesWatch(volume.spacing_mm, job.slices)
     unusual = (job.doubt,) if job.doubt else ()
     measured = Measured(volume, job.name, job.slices, job.notes, unusual)
-    is_ours = final.exists() and kept | made_of == kept
-    if is_ours and kept.get("result") == _digest(data_files(final)):
-        before = kept.get("quality")
-        pairs = _pairs(volume, open_volume(final))
-        return measured.look_again(
-            watch, pairs, before if isinstance(before, dict) else None, setting
-        )
+    if _is_done(final, kept, made_of):
+        before, pairs = kept.get("quality"), _pairs(volume, open_volume(final))
+        known_quality = before if isinstance(before, dict) else None
+        return measured.look_again(watch, pairs, known_quality, setting)
     if final.exists() or _is_taken(final):
         reason = _obstacle(final, kept, made_of)
         raise WriteError(reason, path=setting.target, remedy=ELSEWHERE)
@@ -113,14 +109,30 @@ def _denoise(
         with closing(ahead(_compute(volume, setting.engine, recipe))) as planes:
             write_volume_like(volume, _watched(volume, planes, watch, report), hidden / final.name)
         quality = measured.quality(watch, setting)
-        files = data_files(hidden / final.name)
-        write_json(note, {**made_of, "result": _digest(files), "quality": quality.to_dict()})
-        for file in reversed(files):  # the header last: it makes the rest visible
-            file.replace(final.with_name(file.name))
+        _publish(hidden, final, {**made_of, "quality": quality.to_dict()})
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
     measured.show(watch, quality, setting)
     return quality.to_dict()
+
+
+def _note(final: Path) -> Path:
+    """Name the file that says what a result was made of, and what was measured."""
+    return final.with_name(f".{final.name}.json")
+
+
+def _is_done(final: Path, kept: Mapping[str, object], made_of: Mapping[str, object]) -> bool:
+    """Say whether an earlier run finished this result, and nothing has changed since."""
+    is_ours = final.exists() and {**kept, **made_of} == kept
+    return is_ours and kept.get("result") == _digest(data_files(final))
+
+
+def _publish(hidden: Path, final: Path, note: Mapping[str, object]) -> None:
+    """Move a finished result to its place, its note first."""
+    files = data_files(hidden / final.name)
+    write_json(_note(final), {**note, "result": _digest(files)})
+    for file in reversed(files):  # the header last: it makes the rest visible
+        file.replace(final.with_name(file.name))
 
 
 def _make_folder(folder: Path) -> None:
