@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Volume = NDArray[np.float32]
 
-__all__ = ["DiscRow", "EdgeRow", "NoiseSource", "measure_discs", "measure_edges"]
+__all__ = ["CurveRow", "DiscRow", "EdgeRow", "NoiseSource", "measure_discs", "measure_edges"]
 
 PIXEL_MM: Final = 0.75
 LIVER_HU: Final = 100.0
@@ -36,6 +36,9 @@ DIAMETERS_MM: Final = (3.0, 5.0, 10.0)
 EDGES_HU: Final = (30.0, 100.0, 300.0, 900.0)
 EDGE_DISC_MM: Final = 20.0
 EDGE_DRAWS: Final = 24
+CURVE_STEP: Final = 4
+"""Of so many frequencies of a transfer one is kept, every 0.01 per mm: a curve shows no more."""
+
 DOSES: Final = (1.0, 0.25)
 
 FULL_DOSE_HU: Final = 12.0
@@ -104,6 +107,27 @@ class EdgeRow:
     f50_per_mm: float
     f10_per_mm: float
     ratio: float
+
+
+@dataclass(frozen=True)
+class CurveRow:
+    """One point of an edge's task transfer function.
+
+    Parameters
+    ----------
+    dose, contrast_hu, method
+        As in `DiscRow`.
+    frequency_per_mm
+        In 1/mm.
+    transfer
+        1 at frequency 0.
+    """
+
+    dose: float
+    contrast_hu: float
+    method: str
+    frequency_per_mm: float
+    transfer: float
 
 
 class NoiseSource:
@@ -226,7 +250,7 @@ def _disc_rows(
 
 def measure_edges(
     source: NoiseSource, methods: Sequence[Contestant], say: Callable[[str], None]
-) -> tuple[list[EdgeRow], dict[tuple[float, float, str], Transfer]]:
+) -> tuple[list[EdgeRow], list[CurveRow]]:
     """Measure the task transfer function of a 20 mm disc of every contrast at every dose.
 
     Parameters
@@ -242,20 +266,27 @@ def measure_edges(
     -------
     list of EdgeRow
         One per dose, contrast and contestant.
-    dict
-        The curves, by dose, contrast and contestant.
+    list of CurveRow
+        Their curves.
     """
     rows: list[EdgeRow] = []
-    curves: dict[tuple[float, float, str], Transfer] = {}
+    curves: list[CurveRow] = []
     for dose, contrast in product(DOSES, EDGES_HU):
         say(f"edge of {contrast:g} HU, dose {dose:g}")
         noise = _draw(source, dose, EDGE_DRAWS)
-        for one in methods:
-            curve = _edge(one, contrast, noise)
-            curves[dose, contrast, one.name] = curve
-            ratio = curve.f50 / curves[dose, contrast, INPUT].f50
-            rows.append(EdgeRow(dose, contrast, one.name, curve.f50, curve.falls_to(0.1), ratio))
+        found = {one.name: _edge(one, contrast, noise) for one in methods}
+        for name, curve in found.items():
+            ratio = curve.f50 / found[INPUT].f50
+            rows.append(EdgeRow(dose, contrast, name, curve.f50, curve.falls_to(0.1), ratio))
+            curves += _points(dose, contrast, name, curve)
     return rows, curves
+
+
+def _points(dose: float, contrast: float, method: str, curve: Transfer) -> Iterator[CurveRow]:
+    kept = slice(None, None, CURVE_STEP)
+    for frequency, transfer in zip(curve.frequency[kept], curve.transfer[kept], strict=True):
+        point = (round(float(frequency), 4), round(float(transfer), 4))
+        yield CurveRow(dose, contrast, method, *point)
 
 
 def _edge(one: Contestant, contrast: float, noise: _Noise) -> Transfer:

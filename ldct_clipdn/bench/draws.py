@@ -7,11 +7,13 @@ standard deviation shows the noise that is left.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ldct_clipdn.bench.contestants import Contestant
+from ldct_clipdn.bench.results import file_stem, result_file
 from ldct_clipdn.ct.tissue import TISSUES, body_mask, smooth, tissue_mask
 
 if TYPE_CHECKING:
@@ -21,7 +23,16 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["DrawMaps", "DrawRow", "DrawsOf", "average_draws", "draw_row"]
+__all__ = [
+    "DrawMaps",
+    "DrawRow",
+    "DrawsOf",
+    "average_draws",
+    "draw_row",
+    "keep_maps",
+    "maps_file",
+    "read_maps",
+]
 
 
 class DrawsOf(NamedTuple):
@@ -156,3 +167,71 @@ def draw_row(one: DrawsOf, method: str, maps: DrawMaps) -> DrawRow:
         float(maps.bias[soft].mean()),
         float(np.mean(np.abs(bias) > np.maximum(3 * error, 10))),
     )
+
+
+def maps_file(folder: Path, slice_name: str) -> Path:
+    """Say where a slice's maps are kept.
+
+    Parameters
+    ----------
+    folder
+        Output folder.
+    slice_name
+        In any letters.
+
+    Returns
+    -------
+    pathlib.Path
+        NPZ.
+    """
+    return folder / f"draws_{file_stem(slice_name)}.npz"
+
+
+def keep_maps(one: DrawsOf, maps: DrawMaps, path: Path) -> None:
+    """Keep what a figure of the draws needs.
+
+    Parameters
+    ----------
+    one
+        The slice.
+    maps
+        Of one contestant.
+    path
+        NPZ: truth and maps as float16 in HU, which is exact to 1/2000.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
+    with result_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            name=one.name,
+            noise_hu=one.noise_hu,
+            draws=maps.draws,
+            truth=one.truth.astype(np.float16),
+            bias=maps.bias.astype(np.float16),
+            spread=maps.spread.astype(np.float16),
+        )
+
+
+def read_maps(path: Path) -> tuple[DrawsOf, DrawMaps]:
+    """Read what `keep_maps` kept.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    DrawsOf
+        The slice, without its draws.
+    DrawMaps
+        Its maps.
+    """
+    with np.load(path) as kept:
+        truth, bias, spread = (kept[one].astype(np.float32) for one in ("truth", "bias", "spread"))
+        one = DrawsOf(str(kept["name"]), truth, (), float(kept["noise_hu"]))
+        return one, DrawMaps(bias, spread, int(kept["draws"]))

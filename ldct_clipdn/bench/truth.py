@@ -20,7 +20,14 @@ from ldct_clipdn.bench.contrast import (
     measure_discs,
     measure_edges,
 )
-from ldct_clipdn.bench.draws import DrawRow, DrawsOf, average_draws, draw_row
+from ldct_clipdn.bench.draws import (
+    DrawRow,
+    DrawsOf,
+    average_draws,
+    draw_row,
+    keep_maps,
+    maps_file,
+)
 from ldct_clipdn.bench.known_truth import (
     CleanRow,
     PhantomRow,
@@ -29,8 +36,8 @@ from ldct_clipdn.bench.known_truth import (
     phantom_draws,
 )
 from ldct_clipdn.bench.record import require_same_run
-from ldct_clipdn.bench.results import file_stem, make_folder, read_rows, write_rows
-from ldct_clipdn.bench.truth_figures import draw_discs, draw_edges, draw_maps, draw_phantoms
+from ldct_clipdn.bench.results import make_folder, read_rows, write_rows
+from ldct_clipdn.bench.truth_figures import CURVES_FILE, draw_truth
 from ldct_clipdn.bench.truth_parts import PARTS
 from ldct_clipdn.bench.truth_tables import write_report
 from ldct_clipdn.ct.lowdose import simulate_low_dose
@@ -130,7 +137,8 @@ def run_truth(
     engine
         The denoiser's.
     folder
-        Gets a CSV per part, `report.md`, figures, and `run.json`, which says what they depend on.
+        Gets a CSV per part, curves and maps of figures, `report.md`, the figures, and `run.json`,
+        which says what they depend on. Report and figures are made anew of what is there.
     options
         What is measured.
     say
@@ -144,15 +152,15 @@ def run_truth(
     Raises
     ------
     ConfigError
-        When the folder holds results of other weights or settings.
+        When the folder holds results of other weights or settings, or matplotlib is not installed.
     WriteError
         When the folder cannot be written.
     """
     make_folder(folder)
     require_same_run(folder, _depends(engine, options))
     measures: dict[str, Callable[[], Rows]] = {
-        "phantom": lambda: _phantoms(engine, folder, say),
-        "discs": lambda: _discs(engine, folder, options, say),
+        "phantom": lambda: measure_phantoms(contestants(engine), say),
+        "discs": lambda: _discs(engine, options, say),
         "edges": lambda: _edges(engine, folder, options, say),
         "draws": lambda: _draws(engine, folder, options, say),
         "clean": lambda: _clean(engine, options, say),
@@ -162,31 +170,22 @@ def run_truth(
         if not path.exists():
             say(f"{part} ...")
             write_rows(path, [asdict(row) for row in measures[part]()])
-    results = {
-        part: [asdict(row) for row in read_rows(folder / f"{part}.csv", ROWS[part])]
-        for part in PARTS
-    }
+    rows = {part: read_rows(folder / f"{part}.csv", kind) for part, kind in ROWS.items()}
+    results = {part: [asdict(row) for row in some] for part, some in rows.items()}
     write_report(results, folder / "report.md")
+    draw_truth(rows, folder)
     return results
 
 
-def _phantoms(engine: Backend, folder: Path, say: Say) -> Rows:
-    rows = measure_phantoms(contestants(engine), say)
-    draw_phantoms(rows, folder / "phantom.png")
-    return rows
-
-
-def _discs(engine: Backend, folder: Path, options: TruthOptions, say: Say) -> Rows:
+def _discs(engine: Backend, options: TruthOptions, say: Say) -> Rows:
     noise = NoiseSource(KERNEL, options.seed)
-    rows = measure_discs(noise, options.draws, contestants(engine), say)
-    draw_discs(rows, folder / "discs.png")
-    return rows
+    return measure_discs(noise, options.draws, contestants(engine), say)
 
 
 def _edges(engine: Backend, folder: Path, options: TruthOptions, say: Say) -> Rows:
     noise = NoiseSource(KERNEL, options.seed + 1)
     rows, curves = measure_edges(noise, contestants(engine), say)
-    draw_edges(curves, folder / "edges.png")
+    write_rows(folder / CURVES_FILE, [asdict(point) for point in curves])
     return rows
 
 
@@ -198,7 +197,7 @@ def _draws(engine: Backend, folder: Path, options: TruthOptions, say: Say) -> Ro
         say(f"{options.slice_draws} draws on {one.name}")
         maps = average_draws(one, few)
         rows += [draw_row(one, name, found) for name, found in maps.items()]
-        draw_maps(one, maps[few[-1].name], folder / f"draws_{file_stem(one.name)}.png")
+        keep_maps(one, maps[few[-1].name], maps_file(folder, one.name))
     return rows
 
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ldct_clipdn.bench.contestants import INPUT
-from ldct_clipdn.bench.contrast import DiscRow
-from ldct_clipdn.bench.discs import Transfer
-from ldct_clipdn.bench.draws import DrawMaps, DrawsOf
+from ldct_clipdn.bench.contrast import CurveRow, DiscRow
+from ldct_clipdn.bench.draws import DrawMaps, DrawsOf, maps_file, read_maps
 from ldct_clipdn.bench.figure import new_figure, save_maps, save_small
 from ldct_clipdn.bench.known_truth import PhantomRow
+from ldct_clipdn.bench.results import read_rows
 from ldct_clipdn.ct.hu import WINDOWS
 
-__all__ = ["draw_discs", "draw_edges", "draw_maps", "draw_phantoms"]
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
+
+__all__ = ["CURVES_FILE", "draw_discs", "draw_edges", "draw_maps", "draw_phantoms", "draw_truth"]
+
+CURVES_FILE: Final = "edge_curves.csv"
 
 COLOURS: Final = ("#888888", "#1b9e77", "#7570b3", "#d95f02")
 """By contestant, the denoiser last."""
@@ -30,6 +35,34 @@ MAP_COLOURS: Final = {"gray": 95, "RdBu_r": 81, "magma": 80}
 BIAS_HU: Final = (-30.0, 30.0)
 SPREAD_HU: Final = (0.0, 20.0)
 """From one end of the colours to the other."""
+
+
+def draw_truth(results: Mapping[str, Sequence[Any]], folder: Path) -> None:
+    """Draw every figure whose data the folder keeps.
+
+    Parameters
+    ----------
+    results
+        Rows by part.
+    folder
+        Output folder: has curves and maps, which are no rows, and gets the figures.
+
+    Raises
+    ------
+    ConfigError
+        When matplotlib is not installed, or curves are damaged.
+    WriteError
+        When a figure cannot be written.
+    """
+    if results["phantom"]:
+        draw_phantoms(results["phantom"], folder / "phantom.png")
+    if results["discs"]:
+        draw_discs(results["discs"], folder / "discs.png")
+    if curves := read_rows(folder / CURVES_FILE, CurveRow):
+        draw_edges(curves, folder / "edges.png")
+    kept = {maps_file(folder, row.slice_name) for row in results["draws"]}
+    for path in sorted(filter(Path.exists, kept)):  # results of earlier versions have none
+        draw_maps(*read_maps(path), path.with_suffix(".png"))
 
 
 def draw_phantoms(rows: Sequence[PhantomRow], path: Path) -> None:
@@ -101,12 +134,12 @@ def draw_discs(rows: Sequence[DiscRow], path: Path) -> None:
     save_small(figure, path, CHART_COLOURS)
 
 
-def draw_edges(curves: Mapping[tuple[float, float, str], Transfer], path: Path) -> None:
+def draw_edges(points: Sequence[CurveRow], path: Path) -> None:
     """Draw task transfer functions: a panel per dose and contrast.
 
     Parameters
     ----------
-    curves
+    points
         As `measure_edges` gives them.
     path
         PNG.
@@ -116,16 +149,16 @@ def draw_edges(curves: Mapping[tuple[float, float, str], Transfer], path: Path) 
     WriteError
         When it cannot be written.
     """
-    doses = list(dict.fromkeys(dose for dose, _, _ in curves))
-    contrasts = list(dict.fromkeys(contrast for _, contrast, _ in curves))
-    methods = list(dict.fromkeys(name for _, _, name in curves))
+    curves: dict[tuple[float, float], dict[str, list[tuple[float, float]]]] = {}
+    for one in points:
+        panel = curves.setdefault((one.dose, one.contrast_hu), {})
+        panel.setdefault(one.method, []).append((one.frequency_per_mm, one.transfer))
+    doses, contrasts = (list(dict.fromkeys(place)) for place in zip(*curves, strict=True))
     figure = new_figure(2.5 * len(contrasts), 2.3 * len(doses))
     panels = figure.subplots(len(doses), len(contrasts), sharex=True, sharey=True, squeeze=False)
-    places = [(dose, contrast) for dose in doses for contrast in contrasts]
-    for axes, (dose, contrast) in zip(panels.ravel(), places, strict=True):
-        for name, colour in zip(methods, COLOURS, strict=False):
-            curve = curves[dose, contrast, name]
-            axes.plot(curve.frequency, curve.transfer, color=colour, lw=1.2, label=name)
+    for axes, ((dose, contrast), by_method) in zip(panels.ravel(), curves.items(), strict=True):
+        for (name, curve), colour in zip(by_method.items(), COLOURS, strict=False):
+            axes.plot(*zip(*curve, strict=True), color=colour, lw=1.2, label=name)
         axes.axhline(0.5, color="black", lw=0.5, ls=":")
         axes.set(ylim=(0, 1.25), xlim=(0, None))
         axes.set_title(f"{contrast:g} HU, dose {dose:g}", fontsize=8)
@@ -153,13 +186,11 @@ def draw_maps(one: DrawsOf, maps: DrawMaps, path: Path) -> None:
     WriteError
         When it cannot be written.
     """
-    from matplotlib import colormaps
-
     window = WINDOWS["abdomen"]
     rows, columns = (slice(*_extent(one.truth, axis)) for axis in (1, 0))
     height, width = one.truth[rows, columns].shape
     figure = new_figure(12.0, 3.2 * height / width + 0.6, "compressed")
-    colours = {name: colormaps[name].resampled(count) for name, count in MAP_COLOURS.items()}
+    colours = _map_colours()
     shown = (
         ("truth", one.truth, "gray", (window.low, window.high), "both"),
         (f"mean of {maps.draws} minus truth", maps.bias, "RdBu_r", BIAS_HU, "both"),
@@ -181,6 +212,12 @@ def draw_maps(one: DrawsOf, maps: DrawMaps, path: Path) -> None:
         bar.ax.tick_params(labelsize=7)
     figure.suptitle(f"{one.name}, input noise {one.noise_hu:.0f} HU", fontsize=9)
     save_maps(figure, path, [*colours.values()])
+
+
+def _map_colours() -> dict[str, Colormap]:
+    from matplotlib import colormaps
+
+    return {name: colormaps[name].resampled(count) for name, count in MAP_COLOURS.items()}
 
 
 def _extent(image: Any, axis: int) -> tuple[int, int]:

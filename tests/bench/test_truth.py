@@ -15,7 +15,16 @@ from ldct_clipdn.bench import anatomies, contrast, known_truth, truth
 from ldct_clipdn.bench.anatomies import shepp_logan
 from ldct_clipdn.bench.contestants import Contestant, contestants
 from ldct_clipdn.bench.contrast import NoiseSource, measure_discs, measure_edges
-from ldct_clipdn.bench.draws import DrawsOf, average_draws, draw_row
+from ldct_clipdn.bench.draws import (
+    DrawMaps,
+    DrawRow,
+    DrawsOf,
+    average_draws,
+    draw_row,
+    keep_maps,
+    maps_file,
+    read_maps,
+)
 from ldct_clipdn.bench.known_truth import (
     head_contrast,
     head_phantom,
@@ -24,6 +33,7 @@ from ldct_clipdn.bench.known_truth import (
 )
 from ldct_clipdn.bench.second_simulator import SecondScanner
 from ldct_clipdn.bench.truth import TruthOptions, real_slices, run_truth
+from ldct_clipdn.bench.truth_figures import draw_truth
 from ldct_clipdn.bench.truth_parts import PARTS
 from ldct_clipdn.bench.truth_tables import aims
 from ldct_clipdn.cli.main import main
@@ -112,7 +122,15 @@ def test_an_identity_keeps_edges_and_a_blur_does_not():
     ratios = {(row.dose, row.method): row.ratio for row in rows}
     assert ratios[1.0, "same"] == pytest.approx(1)
     assert 0.2 < ratios[0.25, "blur"] < 0.6
-    assert len(curves) == len(rows) == 6
+    assert len(rows) == 6
+    of_input = [one for one in curves if (one.dose, one.method) == (0.25, "input")]
+    assert len(of_input) == len(curves) / 6 > 50
+    assert of_input[0].transfer == 1
+    frequency, transfer = (
+        [getattr(one, name) for one in of_input] for name in ("frequency_per_mm", "transfer")
+    )
+    f50 = next(row.f50_per_mm for row in rows if (row.dose, row.method) == (0.25, "input"))
+    assert np.interp(f50, frequency, transfer) == pytest.approx(0.5, abs=0.01)
 
 
 def test_bias_and_noise_of_draws_are_what_was_put_in():
@@ -205,10 +223,16 @@ def test_a_run_writes_everything_and_goes_on(tmp_path, monkeypatch):
     assert "no training here has seen" in report
     assert "**missed**: at worst -" in report  # an identity is worse than a filter
     assert all(np.isfinite(row["psnr_db"]) for row in results["phantom"])
+    figures = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
+    assert len(figures) == 4
+    for name in figures:
+        (tmp_path / name).unlink()
     (tmp_path / "clean.csv").unlink()
     done: list[str] = []
     again = run_truth(IdentityBackend(), tmp_path, options, done.append)
     assert done[0] == "clean ..."
+    assert not any(line.endswith("...") for line in done[1:])  # nothing else is measured again
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.png")} == figures
     assert again["phantom"] == results["phantom"]
     with pytest.raises(ConfigError, match=r"run\.json: these results were made with other draws\."):
         run_truth(IdentityBackend(), tmp_path, TruthOptions(draws=30, slice_draws=2))
@@ -231,8 +255,33 @@ def test_a_patient_of_any_name_is_drawn_and_read_back(tmp_path, monkeypatch):
     rows = run_truth(IdentityBackend(), tmp_path, options)["draws"]
     assert {row["slice_name"] for row in rows} == {"012", "A/B 1"}
     assert {row["draws"] for row in rows} == {2}
-    assert (tmp_path / "draws_A_B_1.png").stat().st_size > 1000
+    figure = tmp_path / "draws_A_B_1.png"
+    before = figure.read_bytes()
+    assert len(before) > 1000
+    figure.unlink()
     assert run_truth(IdentityBackend(), tmp_path, options)["draws"] == rows
+    assert figure.read_bytes() == before
+
+
+def test_maps_are_kept_as_they_are_shown(tmp_path):
+    one = DrawsOf("A/B 1", abdomen_phantom(1, 64, 101)[0], [], 24.0)
+    bias, spread = np.random.default_rng(1).normal(0, 10, (2, 64, 64)).astype(np.float32)
+    keep_maps(one, DrawMaps(bias, np.abs(spread), 50), maps_file(tmp_path, one.name))
+    (path,) = tmp_path.iterdir()
+    assert path.name == "draws_A_B_1.npz"
+    again, maps = read_maps(path)
+    assert (again.name, again.noise_hu, maps.draws) == ("A/B 1", 24.0, 50)
+    for kept, given in ((again.truth, one.truth), (maps.bias, bias), (maps.spread, abs(spread))):
+        np.testing.assert_allclose(kept, given, rtol=1 / 2000, atol=1e-3)
+
+
+def test_results_of_an_earlier_version_keep_their_figures(tmp_path):
+    """They have no curves and no maps."""
+    rows = {part: [] for part in PARTS}
+    rows["draws"] = [DrawRow("phantom 101", "none", 50, 8.0, 5.0, 20.0, 0.0, 0.1)]
+    (tmp_path / "draws_phantom_101.png").write_bytes(b"as it was")
+    draw_truth(rows, tmp_path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"as it was"]
 
 
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(capsys):

@@ -16,7 +16,7 @@ DESCRIPTION: Final = """Where the truth is known: error to the truth of phantoms
 independent simulators; faint discs before and after, by model observers; transfer of edges; mean
 and spread over many draws of the noise; what is done to normal dose. Total variation and non-local
 means stand beside, at fixed strengths in units of the noise. OUT gets a CSV per part, figures, and
-report.md; a part that is there is not measured again."""
+report.md; a part that is there is not measured again, figures and report are made anew of it."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
