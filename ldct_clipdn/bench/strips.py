@@ -31,9 +31,12 @@ WINDOW: Final = WINDOWS["abdomen"]
 """What the paper shows CT in (Figure 7)."""
 
 STRIP_PX: Final = 1600
-"""Widest strip, unless it has too many panels for their titles."""
+"""Widest strip: what a screen shows."""
 
-NARROWEST_PX: Final = 200
+ROW_PANELS: Final = 5
+"""Of more there are several rows, as long as each other where that can be."""
+
+TITLE_PX: Final = 200
 GAP_PX: Final = 8
 LINE_PX: Final = 20
 BLOCK_PX: Final = 8
@@ -124,7 +127,7 @@ def ct_panels(
 
 
 def write_strip(panels: Sequence[Panel], path: Path, title: str) -> None:
-    """Draw panels side by side with their scores under them.
+    """Draw panels side by side, in rows of five at most, with their scores under them.
 
     Every pixel of a picture is one of the strip, or k x k where pictures are small. Pictures that
     would make the strip too wide are shrunk, and under each stands a detail at twice its size: the
@@ -133,7 +136,8 @@ def write_strip(panels: Sequence[Panel], path: Path, title: str) -> None:
     Parameters
     ----------
     panels
-        From left to right; all of one size; the last is what the others are compared with.
+        From left to right, row by row; all of one size; the last is what the others are compared
+        with.
     path
         PNG.
     title
@@ -145,17 +149,20 @@ def write_strip(panels: Sequence[Panel], path: Path, title: str) -> None:
         When it cannot be written.
     """
     reference = panels[-1].image
-    height, width = _shown_size(reference, len(panels))
+    rows = math.ceil(len(panels) / ROW_PANELS)
+    in_row = math.ceil(len(panels) / rows)
+    height, width = _shown_size(reference, in_row)
     place = _finest(reference, height // 2, width // 2) if width < reference.shape[-1] else None
     columns = [_column(panel.image, (height, width), place) for panel in panels]
-    step = max(width, NARROWEST_PX) + GAP_PX
-    top, bottom = 2 * LINE_PX, 2 * LINE_PX + len(columns[0])
-    canvas = np.full((bottom + LINE_PX, GAP_PX + step * len(panels), 3), 255, dtype=np.uint8)
+    across, tall = max(width, TITLE_PX) + GAP_PX, len(columns[0])
+    down = tall + 2 * LINE_PX + GAP_PX
+    canvas = np.full((LINE_PX + down * rows, GAP_PX + across * in_row, 3), 255, dtype=np.uint8)
     texts = [(GAP_PX, 0, title if place is None else f"{title}; below: details, twice as large")]
     for k, (panel, column) in enumerate(zip(panels, columns, strict=True)):
-        left = GAP_PX + k * step
-        canvas[top:bottom, left : left + width] = column
-        texts += [(left, LINE_PX, panel.title), (left, bottom, _caption(panel))]
+        left, line = GAP_PX + k % in_row * across, LINE_PX + k // in_row * down
+        top = line + LINE_PX
+        canvas[top : top + tall, left : left + width] = column
+        texts += [(left, line, panel.title), (left, top + tall, _caption(panel))]
     figure = new_figure(canvas.shape[1] / 100, canvas.shape[0] / 100, layout=None)
     figure.figimage(canvas)
     for x, y, text in texts:
@@ -167,8 +174,8 @@ def write_strip(panels: Sequence[Panel], path: Path, title: str) -> None:
 
 
 def _shown_size(image: Tensor, panels: int) -> tuple[int, int]:
-    """Give the height and width at which a strip shows each of so many pictures."""
-    scale = max(STRIP_PX // panels - GAP_PX, NARROWEST_PX) / max(image.shape[-2:])
+    """Give the height and width at which a row shows each of so many pictures."""
+    scale = (STRIP_PX // panels - GAP_PX) / max(image.shape[-2:])
     scale = math.floor(scale) if scale >= 1 else scale
     height, width = (max(round(scale * side), 2) for side in image.shape[-2:])
     return height, width

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from ldct_clipdn.bench.cases import DEVELOPMENT, HELD_OUT, SEEN
-from ldct_clipdn.bench.discs import Transfer
+from ldct_clipdn.bench.contrast import CurveRow
 from ldct_clipdn.bench.draws import DrawMaps, DrawsOf
 from ldct_clipdn.bench.feature_figures import draw_embedding, draw_similarity
 from ldct_clipdn.bench.features import Similarity
@@ -76,6 +76,18 @@ def test_a_strip_shows_every_pixel(tmp_path: Path) -> None:
     places = [_find(drawn, panel.image) for panel in panels]
     assert len({y for y, _ in places}) == 1
     assert [x for _, x in places] == sorted(x for _, x in places)
+
+
+def test_many_panels_stand_in_rows_that_fit_a_screen(tmp_path: Path) -> None:
+    """Twelve panels: three rows of four, the reference at the end of the last."""
+    panels = _strip(tmp_path / "s.png", 60, 90, count=12)
+    drawn = _pixels(tmp_path / "s.png")
+    assert drawn.shape[1] <= 1610
+    places = [_find(drawn, one.image.repeat_interleave(4, 1).repeat_interleave(4, 2))
+              for one in panels]  # fmt: skip
+    assert places == sorted(places)
+    assert len({y for y, _ in places}) == 3
+    assert len({x for _, x in places}) == 4
 
 
 def test_small_pictures_are_enlarged_by_whole_pixels(tmp_path: Path) -> None:
@@ -262,8 +274,7 @@ def test_headings_of_the_gallery_are_no_part_of_its_title(
 
 
 def _transfer(path: Path) -> None:
-    curve = Transfer(np.linspace(0, 1, 20), np.linspace(1, 0, 20))
-    draw_edges({(1.0, 30.0, "input"): curve}, path)
+    draw_edges([CurveRow(1.0, 30.0, "input", k / 20, 1 - k / 20) for k in range(20)], path)
 
 
 @pytest.mark.parametrize(
