@@ -138,7 +138,8 @@ def run_truth(
         The denoiser's.
     folder
         Gets a CSV per part, curves and maps of figures, `report.md`, the figures, and `run.json`,
-        which says what they depend on. Report and figures are made anew of what is there.
+        which says what they depend on. The report, and the figures of these parts, are made anew
+        of what is there.
     options
         What is measured.
     say
@@ -173,7 +174,7 @@ def run_truth(
     rows = {part: read_rows(folder / f"{part}.csv", kind) for part, kind in ROWS.items()}
     results = {part: [asdict(row) for row in some] for part, some in rows.items()}
     write_report(results, folder / "report.md")
-    draw_truth(rows, folder)
+    draw_truth({part: rows[part] for part in options.parts}, folder)
     return results
 
 

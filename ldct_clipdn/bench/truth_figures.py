@@ -38,12 +38,12 @@ SPREAD_HU: Final = (0.0, 20.0)
 
 
 def draw_truth(results: Mapping[str, Sequence[Any]], folder: Path) -> None:
-    """Draw every figure whose data the folder keeps.
+    """Draw the figures of some parts, as far as the folder keeps what they show.
 
     Parameters
     ----------
     results
-        Rows by part.
+        Rows by part; of what is not in it nothing is drawn: another process may be at it.
     folder
         Output folder: has curves and maps, which are no rows, and gets the figures.
 
@@ -54,13 +54,13 @@ def draw_truth(results: Mapping[str, Sequence[Any]], folder: Path) -> None:
     WriteError
         When a figure cannot be written.
     """
-    if results["phantom"]:
-        draw_phantoms(results["phantom"], folder / "phantom.png")
-    if results["discs"]:
-        draw_discs(results["discs"], folder / "discs.png")
-    if curves := read_rows(folder / CURVES_FILE, CurveRow):
+    if phantoms := results.get("phantom"):
+        draw_phantoms(phantoms, folder / "phantom.png")
+    if discs := results.get("discs"):
+        draw_discs(discs, folder / "discs.png")
+    if "edges" in results and (curves := read_rows(folder / CURVES_FILE, CurveRow)):
         draw_edges(curves, folder / "edges.png")
-    kept = {maps_file(folder, row.slice_name) for row in results["draws"]}
+    kept = {maps_file(folder, row.slice_name) for row in results.get("draws", ())}
     for path in sorted(filter(Path.exists, kept)):  # results of earlier versions have none
         draw_maps(*read_maps(path), path.with_suffix(".png"))
 

@@ -277,10 +277,9 @@ def test_maps_are_kept_as_they_are_shown(tmp_path):
 
 def test_results_of_an_earlier_version_keep_their_figures(tmp_path):
     """They have no curves and no maps."""
-    rows = {part: [] for part in PARTS}
-    rows["draws"] = [DrawRow("phantom 101", "none", 50, 8.0, 5.0, 20.0, 0.0, 0.1)]
+    rows = [DrawRow("phantom 101", "none", 50, 8.0, 5.0, 20.0, 0.0, 0.1)]
     (tmp_path / "draws_phantom_101.png").write_bytes(b"as it was")
-    draw_truth(rows, tmp_path)
+    draw_truth({"edges": [], "draws": rows}, tmp_path)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"as it was"]
 
 
