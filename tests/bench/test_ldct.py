@@ -145,6 +145,16 @@ def test_what_cannot_be_measured_is_refused(challenge, tmp_path):
         make_ct_method(f"weights:{tmp_path / 'rgb.safetensors'}", CPU)
 
 
+def test_a_network_sees_the_range_that_it_was_trained_on(tmp_path):
+    model = build_denoiser(encoder="tiny", hu_range=(-160, 240)).eval()
+    save_denoiser(model, tmp_path / "narrow.safetensors")
+    hu = np.random.default_rng(0).uniform(-160, 240, (32, 32)).astype(np.float32)
+    with torch.inference_mode():
+        unit = model(torch.from_numpy((hu + 160) / 400)[None, None])[0, 0].numpy()
+    result = make_ct_method(f"weights:{tmp_path / 'narrow.safetensors'}", CPU).denoise(hu)
+    np.testing.assert_allclose(result, unit * 400 - 160, atol=0.01)
+
+
 def test_a_trained_peer_is_a_method_too(tmp_path):
     peer = build_peer("dncnn", in_channels=1, width=8)
     path = tmp_path / "last.pt"
