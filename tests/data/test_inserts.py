@@ -23,7 +23,8 @@ def _slice() -> torch.Tensor:
 
 
 def _inserted(seed: int, probability: float = 1.0) -> torch.Tensor:
-    return EllipseInsertsd("image", probability).set_random_state(seed)({"image": _slice()})["image"]
+    insert = EllipseInsertsd("image", probability).set_random_state(seed)
+    return insert({"image": _slice()})["image"]
 
 
 def test_only_tissue_changes_and_by_no_more_than_meant() -> None:
