@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["NOISE_VERSION", "check_choices", "fit_noise", "noise_fields", "simulate_low_dose"]
 
-NOISE_VERSION: Final = 2
+NOISE_VERSION: Final = 3
 """To be raised when the same slices and settings give other noise: what was simulated before is
-then known to be out of date. 2: regions that hold anatomy no longer tell the dose."""
+then known to be out of date. 2: regions that hold anatomy no longer tell the dose. 3: what turns
+with the tube."""
 
 FIELD_VIEWS: Final = 600
 
@@ -230,7 +231,7 @@ def _scan(
     if thickness_mm is not None and not is_positive(thickness_mm):
         raise ConfigError(f"the thickness {thickness_mm} mm is no positive number")
     current = _relative_current(tube_current, len(volume))
-    return Scan(volume, spacing, current, thickness_mm, seed, device)
+    return Scan(volume, spacing, current, thickness_mm, seed, device).turned()
 
 
 def _relative_current(current: Sequence[float] | None, slices: int) -> NDArray[np.float64]:

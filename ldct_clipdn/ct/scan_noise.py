@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ldct_clipdn.ct.projection import Beam, back_project, line_integrals
+from ldct_clipdn.ct.turning import STEADY, Turning, log_variance, read_turning
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,6 +111,8 @@ class Scan(NamedTuple):
         Start of the generator.
     device
         Where to compute.
+    turning
+        Of each slice; empty: nothing turns.
     """
 
     volume: NDArray[np.float32]
@@ -118,6 +121,19 @@ class Scan(NamedTuple):
     thickness_mm: float | None
     seed: int
     device: str
+    turning: Sequence[Turning] = ()
+
+    def turned(self) -> Scan:
+        """Read off the slices how their noise turns with the tube.
+
+        Returns
+        -------
+        Scan
+            The same, which knows it.
+        """
+        planes = enumerate(self.volume)
+        found = [read_turning(one, self.share_arriving(k), self.beam) for k, one in planes]
+        return self._replace(turning=found)
 
     @property
     def pixel_mm(self) -> float:
@@ -166,8 +182,13 @@ class Scan(NamedTuple):
         torch.Tensor
             [views, rays], in relation to those of an unattenuated ray at the usual current.
         """
-        lengths = ray_lengths(torch.from_numpy(self.volume[k]).to(self.device), self.beam)
-        return float(self.current[k]) * torch.exp(-EXPONENT * lengths)
+        beam = self.beam
+        lengths = ray_lengths(torch.from_numpy(self.volume[k]).to(self.device), beam)
+        angle = torch.tensor(beam.angles, device=self.device)[:, None]
+        offset_mm = beam.offsets(self.device) * beam.pixel_mm
+        turning = self.turning[k] if self.turning else STEADY
+        more = log_variance(turning, angle, offset_mm)
+        return float(self.current[k]) * torch.exp(-EXPONENT * lengths - more)
 
     def _white(self, k: int, shape: Sequence[int]) -> Tensor:
         """Average what was drawn on thin layers over the slice's thickness."""
