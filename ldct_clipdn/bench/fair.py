@@ -8,6 +8,8 @@ F* = F - a (Q - F), with a = (vF + c) / (vA + c), is uncorrelated with Q's: diff
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     Volume = NDArray[np.float32]
 
-__all__ = ["FairSet", "NoiseShares", "measure_shares", "window_psnr"]
+__all__ = ["FairSet", "NoiseShares", "best_share", "measure_shares", "window_psnr"]
 
 MASK_HU: Final = (-100.0, 200.0)
 """Smoothed full dose that counts: soft tissue with its borders to fat and to contrast medium."""
@@ -230,6 +232,22 @@ class FairSet:
         """
         raw = self.error(self.quarter)
         return (raw - self.error(result)) / (raw - self.truth)
+
+
+def best_share(removed: Iterable[float]) -> float:
+    """Give what the best oracle filter removes: what others are measured by.
+
+    Parameters
+    ----------
+    removed
+        Share of the input's error that each oracle filter takes away.
+
+    Returns
+    -------
+    float
+        NaN where there is no oracle, or none helps.
+    """
+    return max((share for share in removed if share > 0), default=math.nan)
 
 
 def window_psnr(result: Volume, reference: Volume) -> float:

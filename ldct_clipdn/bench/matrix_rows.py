@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ldct_clipdn.bench.fair import best_share
 from ldct_clipdn.bench.results import make_folder, read_rows, require_resume, write_rows
 from ldct_clipdn.bench.slice_measures import Measures
 
-__all__ = ["Cell", "MatrixFile", "SliceRow", "best_share", "gain_of", "removed_share"]
+__all__ = ["Cell", "MatrixFile", "SliceRow", "gain_of", "removed_share"]
 
 FILE: Final = "matrix_slices.csv"
 
@@ -112,22 +113,6 @@ def removed_share(rows: Iterable[SliceRow]) -> float:
     return taken / possible if possible else math.nan
 
 
-def best_share(oracles: Iterable[Sequence[SliceRow]]) -> float:
-    """Give what the best oracle filter removes: what others are measured by.
-
-    Parameters
-    ----------
-    oracles
-        Slices by each oracle filter.
-
-    Returns
-    -------
-    float
-        NaN where there is no oracle, or none helps.
-    """
-    return max((share for one in oracles if (share := removed_share(one)) > 0), default=math.nan)
-
-
 def gain_of(rows: Sequence[SliceRow], oracles: Iterable[Sequence[SliceRow]]) -> float:
     """Give the share that a method removes over that of the best oracle filter.
 
@@ -143,7 +128,7 @@ def gain_of(rows: Sequence[SliceRow], oracles: Iterable[Sequence[SliceRow]]) -> 
     float
         NaN where there is no oracle, or none helps.
     """
-    return removed_share(rows) / best_share(oracles)
+    return removed_share(rows) / best_share(map(removed_share, oracles))
 
 
 class MatrixFile:

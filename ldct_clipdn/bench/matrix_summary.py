@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Final
 
-from ldct_clipdn.bench.matrix_rows import SliceRow, best_share, gain_of, removed_share
+from ldct_clipdn.bench.fair import best_share
+from ldct_clipdn.bench.matrix_rows import SliceRow, gain_of, removed_share
 from ldct_clipdn.bench.slice_measures import Measures
 
 __all__ = ["MEASURES", "Summary", "short", "summarise"]
@@ -128,7 +129,7 @@ def _summary(rows: list[SliceRow], oracles: list[list[SliceRow]]) -> Summary:
         removed=removed_share(rows),
         gain=gain_of(rows, oracles),
         worst_gain=min((one for one in by_slice if math.isfinite(one)), default=NAN),
-        truth_gain=1 / best_share(oracles),
+        truth_gain=1 / best_share(map(removed_share, oracles)),
         truth_psnr=_mean(row.truth_psnr for row in rows),
         noise_returned=sum(row.noise_returned for row in rows),
         means={name: _mean(getattr(row, name) for row in rows) for name in MEASURES},

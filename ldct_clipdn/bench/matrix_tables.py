@@ -13,7 +13,7 @@ import numpy as np
 from ldct_clipdn.bench.matrix_patients import patients_table
 from ldct_clipdn.bench.matrix_rows import SliceRow
 from ldct_clipdn.bench.matrix_summary import Summary, short, summarise
-from ldct_clipdn.bench.results import markdown_table, write_rows, write_text
+from ldct_clipdn.bench.results import markdown_table, number, write_rows, write_text
 
 __all__ = ["write_matrix"]
 
@@ -77,7 +77,7 @@ def _flat(one: Summary) -> dict[str, Any]:
 def _gains(summaries: Sequence[Summary]) -> str:
     """Gain of every method on every series and dose; below 1 in bold for networks."""
     methods = [one for one in _methods(summaries) if one != "input"]
-    lines = _by_place(summaries, methods, _gain_text, lambda one: _number(one.truth_gain, 3))
+    lines = _by_place(summaries, methods, _gain_text, lambda one: number(one.truth_gain, 3))
     footnote = (
         f"\n\n{APPROXIMATE}: rays of under 10 quanta, or a body that goes on outside the field, in "
         "a slice at least: the simulation is approximate."
@@ -95,7 +95,7 @@ def _gains(summaries: Sequence[Summary]) -> str:
 
 def _psnrs(summaries: Sequence[Summary]) -> str:
     lines = _by_place(
-        summaries, _methods(summaries), _psnr_text, lambda one: _number(one.truth_psnr, 2)
+        summaries, _methods(summaries), _psnr_text, lambda one: number(one.truth_psnr, 2)
     )
     return (
         "In [-160, 240] HU against the noisy full dose, in dB, at the setting of the least fair "
@@ -182,19 +182,15 @@ def _methods(summaries: Iterable[Summary]) -> list[str]:
 
 
 def _gain_text(one: Summary) -> str:
-    shown = f"{_number(one.gain, 3)} ({_number(one.worst_gain, 3)})"
+    shown = f"{number(one.gain, 3)} ({number(one.worst_gain, 3)})"
     return f"**{shown}**" if one.kind == "network" and one.gain < 1 else shown
 
 
 def _effective(one: Summary) -> str:
     mark = f" {APPROXIMATE}" if one.approximate else ""
-    return _number(one.dose_effective, 3) + mark
+    return number(one.dose_effective, 3) + mark
 
 
 def _psnr_text(one: Summary) -> str:
     flag = f" *n {one.noise_returned}/{one.slices}*" if one.noise_returned else ""
-    return _number(one.means["psnr_400"], 2) + flag
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else ""
+    return number(one.means["psnr_400"], 2) + flag

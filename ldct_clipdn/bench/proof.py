@@ -15,13 +15,17 @@ import numpy as np
 
 from ldct_clipdn.bench.cases import Case, find_cases, leaving_out, read_case
 from ldct_clipdn.bench.columns import INPUT_COLUMN, ORACLE, Answer, Column, oracle_columns
-from ldct_clipdn.bench.fair import FairSet, window_psnr
-from ldct_clipdn.bench.results import write_rows
+from ldct_clipdn.bench.fair import FairSet, best_share, window_psnr
+from ldct_clipdn.bench.results import markdown_table, number, write_rows
 from ldct_clipdn.errors import DataError
 
-__all__ = ["ProofRow", "run_proof"]
+__all__ = ["ProofRow", "proof_table", "run_proof"]
 
 TRUTH: Final = "truth"
+
+HEADINGS: Final = (
+    "series", "dose", "method", "removed", "gain", "worst", "PSNR", "bias HU", "setting"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,10 @@ class ProofRow:
     removed
         Share of the input's squared error to the truth that is taken away.
     gain
-        `removed` over that of the best classic filter.
+        `removed` over that of the best classic filter; NaN where none helps.
     worst_gain
-        The same of the slice where it is lowest, against the same filter and setting; NaN for
-        what has no single result.
+        The same of the slice where it is lowest, against the same filter and setting, of slices
+        where that helps; NaN for what has no single result.
     psnr
         In [-160, 240] HU against the noisy full dose, in dB; NaN for the truth.
     bias_hu
@@ -115,17 +119,40 @@ def run_proof(
     return rows
 
 
+def proof_table(rows: Sequence[ProofRow]) -> str:
+    """Draw the table.
+
+    Parameters
+    ----------
+    rows
+        As `run_proof` gives them.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    return markdown_table([HEADINGS, *(_line(row) for row in rows)])
+
+
+def _line(row: ProofRow) -> list[str]:
+    gains = (number(one, 3) for one in (row.removed, row.gain, row.worst_gain))
+    others = (number(one, 2) for one in (row.psnr, row.bias_hu))
+    return [row.series, row.dose, row.method, *gains, *others, row.setting]
+
+
 def _measure(case: Case, fair: FairSet, judged: Column) -> list[ProofRow]:
     oracles = [
         (one.name.removesuffix(f" ({ORACLE})"), one.denoise(fair)) for one in oracle_columns()
     ]
-    champion = min((answer.hu for _, answer in oracles), key=fair.error)
-    yardstick = fair.removed(champion)
+    yardstick = best_share(fair.removed(answer.hu) for _, answer in oracles)
+    champion = max((answer.hu for _, answer in oracles), key=fair.removed)
     raw = np.array(fair.error_by_slice(fair.quarter))
     by_champion = raw - np.array(fair.error_by_slice(champion))
+    helped = by_champion > 0  # not where it is NaN, of a slice without soft tissue
 
     def row(method: str, answer: Answer) -> ProofRow:
-        gains = (raw - np.array(fair.error_by_slice(answer.hu))) / by_champion
+        gains = (raw - np.array(fair.error_by_slice(answer.hu)))[helped] / by_champion[helped]
         return ProofRow(
             series=case.series,
             dose=case.dose,
@@ -133,7 +160,7 @@ def _measure(case: Case, fair: FairSet, judged: Column) -> list[ProofRow]:
             method=method,
             removed=fair.removed(answer.hu),
             gain=fair.removed(answer.hu) / yardstick,
-            worst_gain=float(np.min(gains, where=np.isfinite(gains), initial=np.inf)),
+            worst_gain=float(min(gains, default=np.nan)),
             psnr=window_psnr(answer.hu, fair.full),
             bias_hu=float((answer.hu - fair.quarter)[fair.mask].mean()),
             setting=answer.setting,

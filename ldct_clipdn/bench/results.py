@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ __all__ = [
     "file_stem",
     "make_folder",
     "markdown_table",
+    "number",
     "read_rows",
     "require_resume",
     "result_file",
@@ -349,3 +351,21 @@ def markdown_table(lines: Sequence[Sequence[str]]) -> str:
     """
     head, *body = lines
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body))
+
+
+def number(value: float, digits: int) -> str:
+    """Write a number for a table.
+
+    Parameters
+    ----------
+    value
+        What was measured.
+    digits
+        After the point.
+
+    Returns
+    -------
+    str
+        Empty where there is none (NaN, infinity).
+    """
+    return f"{value:.{digits}f}" if math.isfinite(value) else ""

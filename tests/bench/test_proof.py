@@ -13,10 +13,10 @@ from builders import make_series
 from coloured import B30F, coloured_noise
 from real_pairs import SIZE, body, save_pair
 
-from ldct_clipdn.bench import cases
+from ldct_clipdn.bench import cases, proof
 from ldct_clipdn.bench.classic import CLASSIC
 from ldct_clipdn.bench.columns import Answer, Column
-from ldct_clipdn.bench.proof import run_proof
+from ldct_clipdn.bench.proof import proof_table, run_proof
 from ldct_clipdn.cli.main import main
 from ldct_clipdn.errors import DataError
 
@@ -54,6 +54,21 @@ def test_rows_of_a_real_pair(dataset: Path, tmp_path: Path) -> None:
         assert [row["method"] for row in csv.DictReader(file)] == [row.method for row in rows]
 
 
+def test_there_is_no_gain_over_filters_that_all_do_harm(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harmful = Column("TV (oracle)", "oracle", lambda fair: Answer(fair.quarter + 30))
+    monkeypatch.setattr(proof, "oracle_columns", lambda: [harmful])
+    perfect = _column("perfect", lambda hu: np.stack([body()] * len(hu)))
+    rows = {row.method: row for row in run_proof(dataset, perfect, tmp_path)}
+    assert rows["TV"].removed < 0 < rows["perfect"].removed
+    assert np.isnan(
+        [getattr(row, gain) for row in rows.values() for gain in ("gain", "worst_gain")]
+    ).all()
+    lines = proof_table([*rows.values()]).splitlines()
+    assert f"| perfect | {rows['perfect'].removed:.3f} |  |  |" in lines[-1]
+
+
 def test_simulated_doses(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
@@ -85,4 +100,6 @@ def test_command(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     table = capsys.readouterr().out
     assert table.startswith("| series | dose | method |")
     assert "| t |" in table
+    assert "| truth | 1.000 |" in table
+    assert "nan" not in table
     assert re.search(r"\| a = 0\.\d{3} ± 0\.\d{3}, \d+ blocks \|\n", table)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ldct_clipdn.cli.benchmark.pictures import sayer
 from ldct_clipdn.cli.options import add_command, print_json
-
-if TYPE_CHECKING:
-    from ldct_clipdn.bench.proof import ProofRow
 
 __all__ = ["add_parser", "run"]
 
@@ -18,10 +15,6 @@ DESCRIPTION: Final = """Real pairs of low and normal dose, and low doses simulat
 of normal dose, judged by the fair error: an error to the truth that does not reward handing noise
 back. Beside the denoiser stand classic filters at their best strength on these very slices, and
 the truth. The table goes to OUT/fair.csv."""
-
-COLUMNS: Final = (
-    "series", "dose", "method", "removed", "gain", "worst", "PSNR", "bias HU", "setting"
-)  # fmt: skip
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         0.
     """
     from ldct_clipdn.bench.columns import network_column
-    from ldct_clipdn.bench.proof import run_proof
+    from ldct_clipdn.bench.proof import proof_table, run_proof
     from ldct_clipdn.inference.engine import pick_device
 
     rows = run_proof(
@@ -71,17 +64,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"rows": [vars(row) for row in rows]})
     else:
-        _print(rows)
+        print(proof_table(rows))
     return 0
-
-
-def _print(rows: list[ProofRow]) -> None:
-    from ldct_clipdn.bench.results import markdown_table
-
-    print(markdown_table([COLUMNS, *(_line(row) for row in rows)]))
-
-
-def _line(row: ProofRow) -> list[str]:
-    gains = (f"{one:.3f}" for one in (row.removed, row.gain, row.worst_gain))
-    others = (f"{one:.2f}" for one in (row.psnr, row.bias_hu))
-    return [row.series, row.dose, row.method, *gains, *others, row.setting]
