@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from by_scikit_image import slice_scores
 from monai.engines import SupervisedEvaluator
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from ldct_clipdn.training.inferer import CTInferer
 from ldct_clipdn.training.progress import CsvLog
@@ -66,20 +66,8 @@ def test_every_slice_against_scikit_image(tmp_path: Path) -> None:
     for row, batch in zip(rows, data, strict=True):
         clean = hu(batch["label"])
         for name, image in (("", hu(batch["image"] / 2)), ("input_", hu(batch["image"]))):
-            psnr = peak_signal_noise_ratio(clean, image, data_range=4096)
-            ssim = structural_similarity(
-                clean,
-                image,
-                data_range=4096,
-                gaussian_weights=True,
-                sigma=1.5,
-                use_sample_covariance=False,
-            )
-            assert float(row[f"{name}psnr"]) == pytest.approx(psnr, abs=1e-4)
-            assert float(row[f"{name}ssim"]) == pytest.approx(ssim, abs=1e-4)
-            assert float(row[f"{name}rmse_hu"]) == pytest.approx(
-                np.sqrt(np.mean((clean - image) ** 2)), rel=1e-5
-            )
+            for measure, expected in slice_scores(clean, image).items():
+                assert float(row[name + measure]) == pytest.approx(expected, abs=1e-4)
     synthetic = [float(row["psnr"]) for row in rows if row["set"] == "synthetic"]
     assert evaluator.state.metrics["val_psnr"] == pytest.approx(np.mean(synthetic))
     assert evaluator.state.metrics["val_psnr_low_dose"] == pytest.approx(float(rows[3]["psnr"]))
