@@ -28,7 +28,13 @@ from ldct_clipdn.ct.hu import AIR_HU
 from ldct_clipdn.errors import WriteError
 from ldct_clipdn.io.uids import file_digest
 from ldct_clipdn.io.volume_write import write_volume_like
-from ldct_clipdn.io.volumes import DETACHED, data_files, open_volume, stem_and_suffix
+from ldct_clipdn.io.volumes import (
+    DETACHED,
+    data_files,
+    open_volume,
+    overheard_nibabel,
+    stem_and_suffix,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +71,8 @@ def denoise_volume(job: VolumeJob, setting: Setting, report: Callable[[int], Non
     start = perf_counter()
     name, reason, quality = job.name, "", None
     try:
-        quality = _denoise(job, setting, report)
+        with overheard_nibabel():  # what it says is in the notes already
+            quality = _denoise(job, setting, report)
     except Exception as error:  # what goes wrong with one volume stops nothing else
         level, reason = explain_failure(error, job.volume.path)
         logger.log(level, "%s failed", job.source, exc_info=True)

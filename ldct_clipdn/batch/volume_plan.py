@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import unicodedata
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,14 @@ from ldct_clipdn.core.words import counted, printable
 from ldct_clipdn.errors import NotCTError, ReadError
 from ldct_clipdn.io.scan import Unused
 from ldct_clipdn.io.volume_write import denoised_name
-from ldct_clipdn.io.volumes import DETACHED, data_files, is_volume, open_volume, stem_and_suffix
+from ldct_clipdn.io.volumes import (
+    DETACHED,
+    data_files,
+    is_volume,
+    open_volume,
+    overheard_nibabel,
+    stem_and_suffix,
+)
 
 if TYPE_CHECKING:
     from ldct_clipdn.io.volume import Volume
@@ -49,6 +56,8 @@ class VolumeJob:
         Why its values seem to be no HU, where it was asked for in spite of that; else empty.
     holes
         Voxels that are NaN or infinite.
+    mended
+        What nibabel changed in its header to read it, one line each.
     """
 
     volume: Volume
@@ -56,6 +65,7 @@ class VolumeJob:
     source: str
     doubt: str = ""
     holes: int = 0
+    mended: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -90,7 +100,8 @@ class VolumeJob:
         """
         doubt = f"{UNUSUAL}{self.doubt}" if self.doubt else ""
         holes = f"NaN or infinite: {counted(self.holes, 'voxel')}, air to the network, left as read"
-        return tuple(filter(None, (doubt, holes if self.holes else "")))
+        mended = (f"header mended to be read: {one}" for one in self.mended)
+        return tuple(filter(None, (doubt, holes if self.holes else "", *mended)))
 
 
 def plan_volumes(
@@ -155,11 +166,14 @@ def _look_at(path: Path, name: str, admit: Set[str]) -> VolumeJob | Unused:
     if stem_and_suffix(path)[0].endswith(OWN) and "own" not in admit:
         return Unused(path, "skipped", "our own result, by its name")
     try:
-        seen = open_volume(path)  # of its own, so that no pixels stay in memory
-        doubt = seen.doubt()
+        with overheard_nibabel() as told:
+            seen = open_volume(path)
+            doubt = seen.doubt()
         if doubt and NO_AIR not in admit:
             return Unused(path, "skipped", f"{doubt}; --accept {NO_AIR} takes it")
-        return VolumeJob(open_volume(path), data_files(path), name, doubt, _holes(seen))
+        unread = replace(seen)  # so that no pixels stay in memory
+        mended = tuple(dict.fromkeys(told))
+        return VolumeJob(unread, data_files(path), name, doubt, _holes(seen), mended)
     except ReadError as error:
         outcome: Final = "skipped" if isinstance(error, NotCTError) else "failed"
         return Unused(path, outcome, explain_failure(error, path)[1])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +29,7 @@ __all__ = [
     "is_volume",
     "load_itk",
     "open_volume",
+    "overheard_nibabel",
     "stem_and_suffix",
 ]
 
@@ -156,6 +159,30 @@ def load_itk(path: Path) -> Any:
         When it is damaged.
     """
     return _guarded(path, lambda: _itk().ReadImage(str(path)))
+
+
+@contextmanager
+def overheard_nibabel() -> Iterator[list[str]]:
+    """Take what nibabel says of headers that it mends: it prints so, and names no file.
+
+    Yields
+    ------
+    list of str
+        Grows with each warning; for who opens a file to tell, once.
+    """
+    told: list[str] = []
+
+    def take(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING:
+            told.append(record.getMessage())
+        return False
+
+    talkative = logging.getLogger("nibabel.global")
+    talkative.addFilter(take)
+    try:
+        yield told
+    finally:
+        talkative.removeFilter(take)
 
 
 def _open_nifti(path: Path) -> Volume:

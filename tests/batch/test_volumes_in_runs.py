@@ -214,6 +214,28 @@ def test_values_without_air_are_taken_when_asked_for_and_flagged(tmp_path: Path)
     np.testing.assert_array_equal(read(tmp_path / "out" / "v_denoised.mha"), hu() + 1200)
 
 
+def test_a_header_that_nibabel_mends_is_a_note_of_its_volume(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nibabel prints as much, of no file, each time that one is opened."""
+    path = write(tmp_path / "in" / "v.nii", hu())
+    header = bytearray(path.read_bytes())
+    header[80:92] = np.zeros(3, "<f4").tobytes()  # pixdim: no size of a voxel
+    path.write_bytes(header)
+    (record,) = denoise_study(tmp_path / "in", tmp_path / "out", IDENTITY).series
+    assert record.status == "denoised"
+    (note,) = record.notes
+    assert note.startswith("header mended to be read: pixdim[1,2,3] should be non-zero")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_plan_keeps_no_pixels(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "v.nii.gz", hu())
+    (job,) = plan_study(tmp_path / "in", tmp_path / "out", IDENTITY).volumes
+    assert "stored" not in vars(job.volume)
+    np.testing.assert_array_equal(job.volume.frame(2), hu()[2])
+
+
 def test_results_lie_in_the_folders_of_their_sources(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
