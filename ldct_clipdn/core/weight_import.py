@@ -28,7 +28,7 @@ from ldct_clipdn.core.weight_store import (
     imported_weights,
     weights_folder,
 )
-from ldct_clipdn.core.weights import WeightsInfo, load_denoiser, open_denoiser, save_denoiser
+from ldct_clipdn.core.weights import load_denoiser, open_denoiser, save_denoiser
 from ldct_clipdn.core.whole_file import system_words, whole_file
 from ldct_clipdn.errors import ConfigError, WeightsError
 
@@ -87,7 +87,7 @@ def identify_weights(weights: str | Path, *, trust_torchscript: bool = False) ->
     known = (name for name, entry in known_weights().items() if entry["sha256"] == file.sha256)
     if is_denoiser(file):
         kind: Literal["denoiser", "encoder"] = "denoiser"
-        what = _described(open_denoiser(file.path)[1])
+        what = open_denoiser(file.path)[1].described
     else:
         kind, encoder = "encoder", fitting_encoder(file)
         is_clips = layout_of(encoder).family in ("clip", "vit") and encoder != "tiny"
@@ -145,13 +145,6 @@ def import_weights(
     else:
         _copy(report.path, target)
     return identify_weights(name)
-
-
-def _described(info: WeightsInfo) -> str:
-    if info.hu_range is None:
-        return info.encoder
-    low, high = info.hu_range
-    return f"{info.encoder}, HU {low:g} to {high:g}"
 
 
 def _free_name(name: str, report: WeightsReport) -> str:

@@ -62,6 +62,14 @@ class WeightsInfo:
     trained_noise_hu: tuple[float, float] | None = None
     hu_range: tuple[float, float] | None = None
 
+    @property
+    def described(self) -> str:
+        """The encoder, and the HU that the network sees where the file says which."""
+        if self.hu_range is None:
+            return self.encoder
+        low, high = self.hu_range
+        return f"{self.encoder}, HU {low:g} to {high:g}"
+
 
 @dataclass(frozen=True)
 class EncoderWeights:

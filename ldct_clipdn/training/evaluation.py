@@ -78,7 +78,7 @@ def network_for(weights: str | Path, otherwise: CLIPDenoiser) -> CLIPDenoiser:
         )
     network, info = open_denoiser(weights)
     check_channels(Path(weights), network.config.in_channels, otherwise.config.in_channels)
-    logger.info("Weights: %s (%s)", info.name, info.encoder)
+    logger.info("Weights: %s (%s)", info.name, info.described)
     return network
 
 

@@ -69,6 +69,20 @@ def test_weights_by_name_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "weights export" in caught.value.remedy
 
 
+def test_the_range_of_weights_is_read_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of weights that are not there, or for colour images, `network_for` says what is wrong."""
+    for name, one in (("narrow", {"hu_range": (-160, 240)}), ("colour", {"in_channels": 3})):
+        save_denoiser(build_denoiser(encoder="tiny", **one), tmp_path / f"{name}.safetensors")
+    assert setup.hu_range_of(tmp_path / "narrow.safetensors") == (-160, 240)
+    for name in ("none", tmp_path / "model.pt", tmp_path / "colour.safetensors"):
+        assert setup.hu_range_of(name) == (-1024, 3072)
+    with caplog.at_level("INFO"):
+        setup.network_for(tmp_path / "narrow.safetensors", build_denoiser(encoder="tiny"))
+    assert "weights: random, HU -160 to 240)" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("channels", "said"),
     [(1, "are for colour images, not for CT"), (3, "are for CT, not for colour images")],
