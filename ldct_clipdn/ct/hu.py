@@ -15,13 +15,27 @@ if TYPE_CHECKING:
 
     Image = TypeVar("Image", NDArray[np.float32], torch.Tensor)
 
-__all__ = ["AIR_HU", "WINDOWS", "HURange", "Window", "blend_weight", "checked_hu"]
+__all__ = [
+    "AIR_HU",
+    "WINDOWS",
+    "HURange",
+    "Window",
+    "begins_with_air",
+    "blend_weight",
+    "checked_hu",
+]
 
 AIR_HU: Final = -1024.0
 """What stands in for pixels that are no image (padding), in HU."""
 
+EMPTY_HU: Final = -1000.0
+"""Nothing is less dense than air: a value below is noise, or no image."""
+
+NOISE_BELOW_HU: Final = 300.0
+"""How far below a range that begins with air values are its noise; what is far lower is padding."""
+
 FADE_BELOW_HU: Final = 100.0
-"""Width of the fade from denoised to original below the range."""
+"""Width of the fade from denoised to original below the range, or below that noise."""
 
 FADE_ABOVE_HU: Final = 200.0
 """Width of the fade from denoised to original above the range."""
@@ -129,8 +143,9 @@ WINDOWS: Final = {
 def blend_weight(hu: NDArray[np.float32], hu_range: HURange) -> NDArray[np.float32]:
     """Say how much of the network's change each pixel takes.
 
-    1 inside the range; outside, where the network has seen nothing (metal, air below the range),
-    falling linearly to 0 over 100 HU below and 200 HU above.
+    1 inside the range, and within 300 HU below it where it begins with air; outside, where the
+    network has seen nothing (metal, tissue below a narrow range), falling linearly to 0 over 100 HU
+    below and 200 HU above.
 
     Parameters
     ----------
@@ -144,10 +159,27 @@ def blend_weight(hu: NDArray[np.float32], hu_range: HURange) -> NDArray[np.float
     numpy.ndarray
         Same shape, float32, in [0, 1].
     """
-    below = 1 - (hu_range.low - hu) / FADE_BELOW_HU
+    lowest = hu_range.low - (NOISE_BELOW_HU if begins_with_air(hu_range) else 0.0)
+    below = 1 - (lowest - hu) / FADE_BELOW_HU
     above = 1 - (hu - hu_range.high) / FADE_ABOVE_HU
     weight: NDArray[np.float32] = np.minimum(below, above).clip(0, 1).astype(np.float32)
     return weight
+
+
+def begins_with_air(hu_range: HURange) -> bool:
+    """Say whether what lies below a range can be nothing but noise, or no image.
+
+    Parameters
+    ----------
+    hu_range
+        The range.
+
+    Returns
+    -------
+    bool
+        True of the published range.
+    """
+    return hu_range.low <= EMPTY_HU
 
 
 def checked_hu(hu: ArrayLike) -> NDArray[np.float32]:

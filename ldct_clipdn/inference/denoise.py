@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ldct_clipdn.core.weight_store import find_weights
-from ldct_clipdn.ct.hu import HURange, blend_weight, checked_hu
+from ldct_clipdn.ct.hu import HURange, begins_with_air, blend_weight, checked_hu
 from ldct_clipdn.ct.residual import limit_change
 from ldct_clipdn.ct.strength import parse_strength
 from ldct_clipdn.errors import BackendError, ConfigError
@@ -87,6 +87,9 @@ def denoise_slices(
 ) -> NDArray[np.float32]:
     """Denoise slices as one batch: x + w s (net(clip x) - clip x).
 
+    Noisy air that lies below the range is clipped like all else that the network sees; there the
+    result is x + w s (net(clip x) - x), or the mean of denoised air would sink by what was clipped.
+
     Parameters
     ----------
     hu
@@ -120,6 +123,8 @@ def denoise_slices(
         )
     # the difference is taken in units, so that an unchanged unit gives exactly no change
     change = (answer - unit) * np.float32(hu_range.width)
+    if begins_with_air(hu_range):
+        change += np.where(change != 0, np.maximum(inside - hu, 0), 0)
     weight = blend_weight(hu, hu_range) * np.float32(strength)
     return (hu + weight * change).astype(np.float32)
 

@@ -78,7 +78,7 @@ def test_windows_are_the_usual_ones() -> None:
 
 def test_the_blend_is_1_inside_and_fades_to_0_outside() -> None:
     at = {
-        -2000.0: 0, -1124.0: 0, -1074.0: 0.5, -1024.0: 1, 0.0: 1,
+        -2000.0: 0, -1424.0: 0, -1374.0: 0.5, -1324.0: 1, -1024.0: 1, 0.0: 1,
         3072.0: 1, 3172.0: 0.5, 3272.0: 0, 30000.0: 0,
     }  # fmt: skip
     weight = blend_weight(np.array(list(at), dtype=np.float32), FULL)

@@ -69,7 +69,7 @@ def test_strength_and_blend_are_those_of_the_formula(hu: np.ndarray, strength: f
     x = hu.astype(np.float64)
     inside = x.clip(-1024, 3072)
     net = (inside + 1024) / 2 - 1024
-    share = np.interp(x, [-1124, -1024, 3072, 3272], [0, 1, 1, 0])
+    share = np.interp(x, [-1424, -1324, 3072, 3272], [0, 1, 1, 0])
     # float32: a thousandth HU in 20,000
     np.testing.assert_allclose(result, x + share * strength * (net - inside), rtol=1e-6, atol=2e-3)
 
@@ -77,8 +77,45 @@ def test_strength_and_blend_are_those_of_the_formula(hu: np.ndarray, strength: f
 @given(SLICES)
 def test_far_outside_the_range_nothing_changes(hu: np.ndarray) -> None:
     result = denoise_slices(hu, Halving())
-    outside = (hu < -1124) | (hu > 3272)
+    outside = (hu < -1424) | (hu > 3272)
     np.testing.assert_array_equal(result[outside], hu[outside])
+
+
+class Air(Halving):
+    """Answers that all is air, -1000 HU of the published range."""
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        return np.full_like(batch, 24 / 4096)
+
+
+def test_noisy_air_below_the_range_is_denoised_like_that_above_it() -> None:
+    """Else the mean of denoised air sinks by what clipping took from the noise."""
+    at = {
+        -900.0: -1000,
+        -1024.0: -1000,
+        -1300.0: -1000,
+        -1374.0: -1187,
+        -1424.0: -1424,
+        -3024: -3024,
+    }
+    hu = np.array([[list(at)]], dtype=np.float32)
+    np.testing.assert_allclose(denoise_slices(hu, Air())[0, 0], list(at.values()), atol=1e-3)
+    half = denoise_slices(hu, Air(), strength=0.5)[0, 0]
+    np.testing.assert_allclose(half, (hu[0, 0] + list(at.values())) / 2, atol=1e-3)
+
+
+def test_below_a_range_that_begins_above_air_is_tissue_and_stays() -> None:
+    hu = np.array([[[-250.0, -300.0]]], dtype=np.float32)
+    result = denoise_slices(hu, Air(), hu_range=HURange(-160, 240))[0, 0]
+    # a tenth of what the network changes at the range's lower end, and nothing
+    np.testing.assert_allclose(result, [-250 + 0.1 * 400 * 24 / 4096, -300], atol=1e-3)
+
+
+def test_default_weights_leave_the_mean_of_noisy_air() -> None:
+    noise = np.random.default_rng(0).normal(-1000, 80, (128, 128)).astype(np.float32)
+    result = denoise_hu(noise)
+    assert result.mean() == pytest.approx(-1000, abs=3)  # it was -1024
+    assert result.std() < 8  # it was 46
 
 
 @given(SLICES)
