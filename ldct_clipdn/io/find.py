@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ from ldct_clipdn.io.dicom_read import START, read_header, read_slice, starts_lik
 from ldct_clipdn.io.files import is_archive, list_files, read_start
 from ldct_clipdn.io.frames import is_multiframe, split_frames
 from ldct_clipdn.io.geometry import SAME_MM, along_normal, describe, orientations, sort_slices
-from ldct_clipdn.io.media import list_media
+from ldct_clipdn.io.media import DIRECTORY_NAME, list_media, missing_images
 from ldct_clipdn.io.nameless import describe_missing, name_series, series_key
 from ldct_clipdn.io.scan import Found, Instance, Scan, Unused, study_and_number
 from ldct_clipdn.io.uids import PATIENT_PART, file_digest, identity
@@ -68,13 +68,19 @@ def find_series(source: Path, *, admit: Set[str] = frozenset()) -> Found:
     unused: list[Unused] = []
     groups: dict[str, list[Instance]] = defaultdict(list)
     scans: list[Scan] = []
+    directories: list[Path] = []
     with quiet_pydicom():
-        for path in list_media(source) or list_files(source):
+        media = list_media(source)
+        for path in media or list_files(source):
+            if isinstance(path, Path) and path.name.upper() == DIRECTORY_NAME:
+                directories.append(path)
             found = path if isinstance(path, Unused) else _look_at(path, admit)
             if isinstance(found, Unused):
                 unused.append(found)
             else:
                 groups[series_key(found.path, found.header)].append(found)
+        if media is None:
+            unused += _missing(directories, groups, unused)
         lost: dict[str, list[Unused]] = defaultdict(list)
         for one in unused:
             if one.outcome == "failed":
@@ -84,6 +90,27 @@ def find_series(source: Path, *, admit: Set[str] = frozenset()) -> Found:
             unused += rejected
             scans += _scans(kept, lost[key], admit)
     return Found(tuple(scans), tuple(sorted(unused, key=lambda one: str(one.path))))
+
+
+def _missing(
+    directories: Sequence[Path],
+    groups: Mapping[str, Sequence[Instance]],
+    unused: Sequence[Unused],
+) -> list[Unused]:
+    """List the images that directories in a folder name and that lie nowhere in it.
+
+    A series of which no image came was left out on purpose, as far as can be known: skipped.
+    """
+    instances = [one for each in groups.values() for one in each]
+    there = {one.sop_uid for one in instances} | {one.sop_uid for one in unused} - {""}
+    series = {text(one.header, "SeriesInstanceUID") for one in instances}
+    series |= {one.series_uid for one in unused if one.outcome == "failed"}
+    return [
+        one if one.series_uid in series else replace(one, outcome="skipped")
+        for path in directories
+        for one in missing_images(path)
+        if one.sop_uid not in there
+    ]
 
 
 def _key(one: Unused) -> str:
@@ -145,7 +172,7 @@ def _unused(one: Instance, outcome: Literal["skipped", "failed"], reason: str) -
     header = one.header if one.whole is None else one.whole
     kept = header if outcome == "failed" else None  # one that was skipped may be large
     series, taken = text(header, "SeriesInstanceUID"), study_and_number(header)
-    return Unused(one.path, outcome, reason, series, kept, taken)
+    return Unused(one.path, outcome, reason, series, kept, taken, one.sop_uid)
 
 
 def _name(path: Path, source: Path) -> str:

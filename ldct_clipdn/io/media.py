@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, MediaStorageDirectoryStorage
 
@@ -16,9 +16,11 @@ from ldct_clipdn.io.scan import Unused
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["list_media"]
+__all__ = ["DIRECTORY_NAME", "list_media", "missing_images"]
 
-MEANT_IMAGES = (CTImageStorage, EnhancedCTImageStorage)
+DIRECTORY_NAME: Final = "DICOMDIR"
+
+MEANT_IMAGES: Final = (CTImageStorage, EnhancedCTImageStorage)
 
 
 def list_media(source: Path) -> list[Path | Unused] | None:
@@ -37,17 +39,42 @@ def list_media(source: Path) -> list[Path | Unused] | None:
     """
     if not source.is_file() or not is_dicom(source):
         return None
-    try:
-        header = read_header(source)
-    except ReadError:
-        return None
-    if text(header.file_meta, "MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
+    header = _read_directory(source)
+    if header is None:
         return None
     with quiet_pydicom():
         found = list(_named(header, source.parent))
     if not any(isinstance(one, Path) for one in found):
         return [source]
     return [source, *found]
+
+
+def missing_images(path: Path) -> list[Unused]:
+    """List the CT images that a DICOMDIR in a folder names, and that do not lie where it says.
+
+    Parameters
+    ----------
+    path
+        A file that is named like one.
+
+    Returns
+    -------
+    list of Unused
+        Each failed; it may lie elsewhere, under its `sop_uid`. Empty where it is no DICOMDIR.
+    """
+    header = _read_directory(path)
+    if header is None:
+        return []
+    return [one for one in _named(header, path.parent) if isinstance(one, Unused)]
+
+
+def _read_directory(path: Path) -> Dataset | None:
+    try:
+        header = read_header(path)
+    except (OSError, ReadError):
+        return None
+    kind = text(header.file_meta, "MediaStorageSOPClassUID")
+    return header if kind == MediaStorageDirectoryStorage else None
 
 
 def _named(header: Dataset, folder: Path) -> Iterator[Path | Unused]:
@@ -63,7 +90,8 @@ def _named(header: Dataset, folder: Path) -> Iterator[Path | Unused]:
             yield path
         elif text(record, "ReferencedSOPClassUIDInFile") in MEANT_IMAGES:
             reason = "the DICOMDIR names this file, and it is not there"
-            yield Unused(folder.joinpath(*parts), "failed", reason, series)
+            uid = text(record, "ReferencedSOPInstanceUIDInFile")
+            yield Unused(folder.joinpath(*parts), "failed", reason, series, sop_uid=uid)
 
 
 def _on_disk(folder: Path, parts: list[str]) -> Path | None:

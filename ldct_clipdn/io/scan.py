@@ -190,6 +190,8 @@ class Unused:
         Header of what failed; None where it could not be read, or was skipped.
     taken
         `study_and_number`, which no derived series may bear; None where no header could be read.
+    sop_uid
+        SOPInstanceUID; empty where it is not known.
     """
 
     path: Path
@@ -198,6 +200,7 @@ class Unused:
     series_uid: str = ""
     header: Dataset | None = field(default=None, repr=False, compare=False)
     taken: tuple[str, int] | None = field(default=None, compare=False)
+    sop_uid: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,41 @@ def test_a_named_image_that_is_not_there_is_lost(tmp_path: Path) -> None:
     )
 
 
+def test_a_named_image_that_lies_nowhere_in_a_folder_is_lost(tmp_path: Path) -> None:
+    named = media(tmp_path / "cd")
+    for path in named:  # a renamed one is there all the same
+        path.rename(path.with_name(f"{path.name}.dcm"))
+    assert [(len(one.instances), one.lost) for one in find_series(tmp_path / "cd")] == [(3, 0)]
+    named[1].with_name(f"{named[1].name}.dcm").unlink()
+    (tmp_path / "cd" / "DICOMDIR").rename(tmp_path / "cd" / "dicomdir")
+    found = find_series(tmp_path)  # with the images that it was made of
+    assert {len(one.instances): one.lost for one in found} == {3: 0}
+    shutil.rmtree(tmp_path / "source")
+    found = find_series(tmp_path)
+    assert [(len(one.instances), one.lost) for one in found] == [(2, 1)]
+    reason = "the DICOMDIR names this file, and it is not there"
+    assert reasons(found)[named[1].name] == ("failed", reason)
+
+
+def test_a_series_that_a_folder_was_not_given_is_skipped(tmp_path: Path) -> None:
+    named = media(tmp_path / "cd")
+    for path in named:
+        path.unlink()
+    make_series(tmp_path / "cd" / "other", series_description="not named")
+    found = find_series(tmp_path / "cd")
+    assert [(len(one.instances), one.lost) for one in found] == [(3, 0)]
+    missing = [one for one in found.unused if one.path in named]
+    assert [one.outcome for one in missing] == ["skipped"] * 3
+
+
+def test_a_zip_archive_that_lacks_what_its_dicomdir_names_is_incomplete(tmp_path: Path) -> None:
+    named = media(tmp_path / "cd")
+    there = {str(one.relative_to(tmp_path / "cd")): one for one in named[1:]}
+    archive = zip_of(tmp_path / "z.zip", {"DICOMDIR": tmp_path / "cd" / "DICOMDIR", **there})
+    (scan,) = find_series(archive)
+    assert (len(scan.instances), scan.lost) == (2, 1)
+
+
 def test_a_dicomdir_alone_is_skipped(tmp_path: Path) -> None:
     media(tmp_path / "cd")
     (tmp_path / "alone").mkdir()
