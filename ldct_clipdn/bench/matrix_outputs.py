@@ -14,7 +14,7 @@ __all__ = ["write_outputs"]
 
 
 def write_outputs(ran: MatrixRun, judged: str, folder: Path) -> str:
-    """Write `matrix_patients.csv`, `matrix.md`, `matrix.png` and `matrix_worst.png`.
+    """Write tables and figures: `matrix_*.csv`, `matrix.md`, `matrix.png`, `matrix_worst.png`.
 
     Parameters
     ----------

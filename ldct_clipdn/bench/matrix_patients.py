@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from ldct_clipdn.bench.cases import HELD_OUT
-from ldct_clipdn.bench.matrix_summary import Summary, short
+from ldct_clipdn.bench.matrix_summary import NAN, Summary, mean, short
 from ldct_clipdn.bench.results import markdown_table
 from ldct_clipdn.core.words import counted
 
-__all__ = ["FEWEST_PATIENTS", "patients_table"]
+__all__ = ["FEWEST_PATIENTS", "PatientRow", "patient_rows", "patients_table"]
 
 FEWEST_PATIENTS: Final = 6
 """Below this many there is no interval and no p-value, only every patient's value."""
@@ -24,12 +25,75 @@ PHANTOM: Final = "phantom"
 DRAWS: Final = 10_000
 
 
-def patients_table(summaries: Sequence[Summary], judged: str) -> str:
-    """Draw per dose and method what held-out patients say together, and the judged one's values.
+@dataclass(frozen=True)
+class PatientRow:
+    """One method on one patient at one dose.
+
+    Parameters
+    ----------
+    patient, scanner, training, dose, method, kind
+        As in `SliceRow`; the scanner of the first series.
+    series
+        How many.
+    removed, gain, psnr_400
+        Mean over series; of a gain over those where a filter helps, by which it is measured.
+    worst_gain
+        Of the slice where it is lowest.
+    """
+
+    patient: str
+    scanner: str
+    training: str
+    dose: str
+    method: str
+    kind: str
+    series: int
+    removed: float
+    gain: float
+    worst_gain: float
+    psnr_400: float
+
+
+def patient_rows(summaries: Iterable[Summary]) -> list[PatientRow]:
+    """Put series together by patient, dose and method.
 
     Parameters
     ----------
     summaries
+        Of any series and methods.
+
+    Returns
+    -------
+    list of PatientRow
+        In the order in which they come.
+    """
+    groups: dict[tuple[str, str, str, str], list[Summary]] = {}
+    for one in summaries:
+        groups.setdefault((one.patient, one.training, one.dose, one.method), []).append(one)
+    return [
+        PatientRow(
+            patient=some[0].patient,
+            scanner=some[0].scanner,
+            training=some[0].training,
+            dose=some[0].dose,
+            method=some[0].method,
+            kind=some[0].kind,
+            series=len(some),
+            removed=mean(one.removed for one in some),
+            gain=mean(one.gain for one in some),
+            worst_gain=min((g for one in some if math.isfinite(g := one.worst_gain)), default=NAN),
+            psnr_400=mean(one.means["psnr_400"] for one in some),
+        )
+        for some in groups.values()
+    ]
+
+
+def patients_table(rows: Sequence[PatientRow], judged: str) -> str:
+    """Draw per dose and method what held-out patients say together, and the judged one's values.
+
+    Parameters
+    ----------
+    rows
         Of all methods.
     judged
         The method whose gain on every patient is shown.
@@ -39,7 +103,7 @@ def patients_table(summaries: Sequence[Summary], judged: str) -> str:
     str
         Markdown.
     """
-    held_out = [one for one in summaries if one.training == HELD_OUT and one.method != "input"]
+    held_out = [one for one in rows if one.training == HELD_OUT and one.method != "input"]
     return "\n\n".join(
         (
             "Held-out patients and phantoms: gain, mean over a patient's series, then over "
@@ -54,7 +118,7 @@ def patients_table(summaries: Sequence[Summary], judged: str) -> str:
     )
 
 
-def _together(held_out: Sequence[Summary]) -> str:
+def _together(held_out: Sequence[PatientRow]) -> str:
     lines = [["dose", "method", "patients", "mean", "lowest", "95 % interval", "p"]]
     networks = {one.method for one in held_out if one.kind == "network"}
     for dose in dict.fromkeys(one.dose for one in held_out):
@@ -74,7 +138,7 @@ def _count(patients: int, phantoms: int) -> str:
     return f"{patients} + {counted(phantoms, PHANTOM)}" if phantoms else str(patients)
 
 
-def _every_patient(judged: Sequence[Summary]) -> str:
+def _every_patient(judged: Sequence[PatientRow]) -> str:
     doses = list(dict.fromkeys(one.dose for one in judged))
     gains = {dose: _by_patient(judged, dose, one.method) for one in judged for dose in doses}
     lines = [["patient", "scanner", *doses]]
@@ -85,13 +149,10 @@ def _every_patient(judged: Sequence[Summary]) -> str:
     return markdown_table(lines)
 
 
-def _by_patient(summaries: Sequence[Summary], dose: str, method: str) -> dict[str, float]:
-    """Give each patient's mean gain; none where no filter helps, by which it would be measured."""
-    gains: dict[str, list[float]] = {}
-    for one in summaries:
-        if (one.dose, one.method) == (dose, method) and math.isfinite(one.gain):
-            gains.setdefault(one.patient, []).append(one.gain)
-    return {patient: sum(some) / len(some) for patient, some in gains.items()}
+def _by_patient(rows: Iterable[PatientRow], dose: str, method: str) -> dict[str, float]:
+    """Give each patient's gain; none where no filter helps."""
+    chosen = (one for one in rows if (one.dose, one.method) == (dose, method))
+    return {one.patient: one.gain for one in chosen if math.isfinite(one.gain)}
 
 
 def _tested(values: Sequence[float]) -> list[str]:

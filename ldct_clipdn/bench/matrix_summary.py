@@ -11,7 +11,7 @@ from ldct_clipdn.bench.fair import best_share
 from ldct_clipdn.bench.matrix_rows import SliceRow, gain_of, removed_share
 from ldct_clipdn.bench.slice_measures import Measures
 
-__all__ = ["MEASURES", "Summary", "short", "summarise"]
+__all__ = ["MEASURES", "NAN", "Summary", "mean", "short", "summarise"]
 
 LONGEST: Final = 18
 """Letters of a word in a printed table."""
@@ -118,6 +118,23 @@ def short(name: str) -> str:
     return " ".join(words)
 
 
+def mean(values: Iterable[float]) -> float:
+    """Average what is known.
+
+    Parameters
+    ----------
+    values
+        Some may be NaN.
+
+    Returns
+    -------
+    float
+        NaN where all are.
+    """
+    known = [one for one in values if math.isfinite(one)]
+    return sum(known) / len(known) if known else NAN
+
+
 def _summary(rows: list[SliceRow], oracles: list[list[SliceRow]]) -> Summary:
     first = rows[0]
     by_slice = [gain_of([row], [[one[k]] for one in oracles]) for k, row in enumerate(rows)]
@@ -130,9 +147,9 @@ def _summary(rows: list[SliceRow], oracles: list[list[SliceRow]]) -> Summary:
         gain=gain_of(rows, oracles),
         worst_gain=min((one for one in by_slice if math.isfinite(one)), default=NAN),
         truth_gain=1 / best_share(map(removed_share, oracles)),
-        truth_psnr=_mean(row.truth_psnr for row in rows),
+        truth_psnr=mean(row.truth_psnr for row in rows),
         noise_returned=sum(row.noise_returned for row in rows),
-        means={name: _mean(getattr(row, name) for row in rows) for name in MEASURES},
+        means={name: mean(getattr(row, name) for row in rows) for name in MEASURES},
     )
 
 
@@ -140,8 +157,3 @@ _IDENTITY: Final = (
     "patient", "series", "scanner", "kernel", "thickness_mm", "dose", "training", "method", "kind",
     "setting",
 )  # fmt: skip
-
-
-def _mean(values: Iterable[float]) -> float:
-    known = [one for one in values if math.isfinite(one)]
-    return sum(known) / len(known) if known else NAN

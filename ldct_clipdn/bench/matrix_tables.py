@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ldct_clipdn.bench.matrix_patients import patients_table
+from ldct_clipdn.bench.matrix_patients import patient_rows, patients_table
 from ldct_clipdn.bench.matrix_rows import SliceRow
 from ldct_clipdn.bench.matrix_summary import Summary, short, summarise
 from ldct_clipdn.bench.results import markdown_table, number, write_rows, write_text
@@ -26,7 +26,7 @@ BIAS_AIMS: Final = {"bias_soft": 1.0, "bias_lung": 3.0, "bias_bone": 3.0}
 def write_matrix(
     rows: Sequence[SliceRow], folder: Path, left_out: dict[str, str], judged: str
 ) -> str:
-    """Write `matrix_patients.csv` and `matrix.md`.
+    """Write `matrix_series.csv`, `matrix_patients.csv` and `matrix.md`.
 
     Parameters
     ----------
@@ -50,13 +50,15 @@ def write_matrix(
         When the folder cannot be written.
     """
     summaries = summarise(rows)
-    write_rows(folder / "matrix_patients.csv", [_flat(one) for one in summaries])
+    patients = patient_rows(summaries)
+    write_rows(folder / "matrix_series.csv", [_flat(one) for one in summaries])
+    write_rows(folder / "matrix_patients.csv", [_rounded(asdict(one)) for one in patients])
     parts = [
         "# The matrix: one fixed model across scanners, kernels, thicknesses and doses",
         "## Gain",
         _gains(summaries),
         "## Patients",
-        patients_table(summaries, judged),
+        patients_table(patients, judged),
         "## PSNR",
         _psnrs(summaries),
         "## Beside the noise",
@@ -72,6 +74,11 @@ def write_matrix(
 def _flat(one: Summary) -> dict[str, Any]:
     values = asdict(one)
     return {**values, **values.pop("means")}
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """Keep four digits after the point: the table of patients is for documents."""
+    return {name: round(one, 4) if isinstance(one, float) else one for name, one in values.items()}
 
 
 def _gains(summaries: Sequence[Summary]) -> str:

@@ -459,6 +459,26 @@ def test_shares_are_weighted_by_pixels_and_empty_slices_ignored() -> None:
     assert math.isnan(gain_of(rows, [[_row(error=120.0)]]))
 
 
+def test_every_patients_values_are_means_over_series(tmp_path: Path) -> None:
+    """Two series of one patient, and one on which no filter helps; parts of two kinds apart."""
+    oracle = {"method": "TV (oracle)", "kind": "oracle"}
+    rows = [
+        _row(series="a", error=60.0, **oracle), _row(series="a", error=40.0, psnr_400=30.0),
+        _row(series="b", error=80.0, **oracle), _row(series="b", error=60.0, psnr_400=31.0),
+        _row(series="c", error=120.0, **oracle), _row(series="c", error=90.0, psnr_400=35.0),
+        _row(series="d", error=50.0, training="seen"),
+    ]  # fmt: skip
+    write_matrix(rows, tmp_path, {}, "m")
+    with (tmp_path / "matrix_patients.csv").open(newline="") as file:
+        found = [row for row in csv.DictReader(file) if row["method"] == "m"]
+    held_out, seen = found
+    assert [row["series"] for row in found] == ["3", "1"]
+    assert [row["training"] for row in found] == ["held out", "seen"]
+    assert (held_out["removed"], held_out["psnr_400"]) == ("0.4583", "32.0")
+    assert (held_out["gain"], held_out["worst_gain"]) == ("1.75", "1.5")
+    assert (seen["gain"], seen["worst_gain"]) == ("nan", "nan")
+
+
 @pytest.mark.parametrize("patients", [FEWEST_PATIENTS - 1, FEWEST_PATIENTS])
 def test_no_interval_below_six_patients(patients: int, tmp_path: Path) -> None:
     rows = [
@@ -479,8 +499,9 @@ def test_no_interval_below_six_patients(patients: int, tmp_path: Path) -> None:
         low, high = map(float, cells[-2].split(" to "))
         assert 1.2 < low < float(cells[3]) < high < 1.4
     assert "x, dose 0.5 (no tissue)" in text
-    with (tmp_path / "matrix_patients.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == 2 * patients + 4
+    for name in ("matrix_patients.csv", "matrix_series.csv"):
+        with (tmp_path / name).open(newline="") as file:
+            assert len(list(csv.DictReader(file))) == 2 * patients + 4
     every = text.split("Every patient's gain by net")[1].split("## ")[0]
     assert [line.split(" | ")[0] for line in every.splitlines()[2:] if line] == [
         "| patient", "| ---", *(f"| p{k}" for k in range(patients))
@@ -660,8 +681,9 @@ def test_command(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert text.count("| seen | 0.5 |") == 2
     assert text.count("| development | real |") == 2
     assert "\n| 0.5 |" not in text  # nobody is left to make a mean of
-    for name in ("matrix.md", "matrix.json", "matrix_patients.csv", "matrix_slices.csv",
-                 "matrix.png", "matrix_worst.png", "strengths.json"):  # fmt: skip
+    for name in ("matrix.md", "matrix.json", "matrix_patients.csv", "matrix_series.csv",
+                 "matrix_slices.csv", "matrix.png", "matrix_worst.png",
+                 "strengths.json"):  # fmt: skip
         assert (tmp_path / "out" / name).stat().st_size > 100
     with (tmp_path / "out" / "matrix_slices.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
