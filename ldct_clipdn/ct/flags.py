@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
+    from ldct_clipdn.ct.noise_meter import Unread
     from ldct_clipdn.ct.quality_record import QualityRecord
 
 __all__ = ["Expected", "Flag", "FlagCode", "Thresholds", "find_flags"]
@@ -16,12 +17,22 @@ FlagCode = Literal[
     "MISSING_SLICES",
     "OUT_OF_DISTRIBUTION",
     "LOW_NOISE_INPUT",
+    "NOISE_UNREAD",
     "NOISE_OFF_TARGET",
     "HU_BIAS",
     "BLUR",
     "STRUCTURE_IN_RESIDUAL",
     "TEXTURE_SHIFT",
 ]
+
+UNREAD: Final[dict[Unread, str]] = {
+    "too noisy": "The noise could not be read: there is too much of it to tell where soft tissue "
+    "is. It may be more than any that the network was trained for.",
+    "no noise": "There is no noise in soft tissue: denoising can only take detail away.",
+    "no tissue": "The noise could not be read: too little soft tissue was found. Whether it is "
+    "noise that the network was trained for is not known.",
+}
+"""What it means that the noise could not be read."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,8 @@ def _input_flags(record: QualityRecord) -> Iterator[Flag]:
     if noise and expected.noise_hu and noise.hu < expected.noise_hu[0]:
         text = "There is little noise in these images: denoising can only take detail away."
         yield Flag("LOW_NOISE_INPUT", text, noise.hu, expected.noise_hu[0])
+    if record.noise_unread and expected.noise_hu:
+        yield Flag("NOISE_UNREAD", UNREAD[record.noise_unread])
 
 
 def _bias_flags(record: QualityRecord) -> Iterator[Flag]:

@@ -7,7 +7,7 @@ scikit-image's `estimate_sigma` does, reads a quarter of CT's coloured noise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NoiseMeter",
+    "Unread",
     "gaussian_blur",
     "local_sd",
     "measure_noise",
@@ -43,6 +44,15 @@ EROSION: Final = 6
 FEWEST_WINDOWS: Final = 500
 """Below this many windows there is no reading: a mode of few values is chance."""
 
+AIR_BELOW_HU: Final = -900.0
+"""Smoothed values below this are air, also where noise of 300 HU is cut off at -1024 HU."""
+
+HIDING_HU: Final = 100.0
+"""Noise that hides soft tissue: of water, 20 HU from the limit, few windows are found in it."""
+
+Unread = Literal["too noisy", "no noise", "no tissue"]
+"""Why there is no reading."""
+
 BINS_PER_OCTAVE: Final = 40
 LOWEST_HU: Final = 0.25
 OCTAVES: Final = 12
@@ -56,6 +66,8 @@ class NoiseMeter:
     def __init__(self) -> None:
         self._counts = np.zeros(BINS_PER_OCTAVE * OCTAVES)
         self._levels: list[float] = []
+        self._tissue = 0
+        self._counts_elsewhere = np.zeros_like(self._counts)
 
     def add(self, hu: NDArray[np.floating]) -> float:
         """Read one slice.
@@ -68,24 +80,46 @@ class NoiseMeter:
         Returns
         -------
         float
-            The slice's noise in HU; NaN where it has too little soft tissue.
+            The slice's noise in HU; NaN where there is no reading.
         """
         image = _as_image(hu)
-        counts = _histogram(local_sd(image)[soft_tissue(image)])
+        sd, tissue = local_sd(image), soft_tissue(image)
+        counts = _histogram(sd[tissue])
         self._counts += counts
+        self._tissue += int(tissue.sum())
         level = _mode(counts)
         if np.isfinite(level):
             self._levels.append(level)
+        else:
+            not_air = soft_tissue(image, limits=(AIR_BELOW_HU, np.inf))
+            self._counts_elsewhere += _histogram(sd[not_air])
         return level
 
     @property
     def level(self) -> float:
-        """Noise of all slices together in HU; NaN where there was too little soft tissue."""
+        """Noise of all slices together in HU; NaN where there is no reading."""
         return _mode(self._counts)
 
     @property
+    def unread(self) -> Unread | None:
+        """Why there is no `level`; None where there is one.
+
+        `too noisy`: in most places that are no air, whatever they are, noise is such that soft
+        tissue cannot be told. `no noise`: there is soft tissue, and it is even.
+        """
+        if np.isfinite(self.level):
+            return None
+        if self._tissue >= FEWEST_WINDOWS:
+            return "no noise"
+        return "too noisy" if _mode(self._counts_elsewhere) > HIDING_HU else "no tissue"
+
+    @property
     def spread(self) -> tuple[float, float]:
-        """5th and 95th percentile of the slices' noise in HU; NaN where no slice had a reading."""
+        """5th and 95th percentile of the slices' noise in HU; NaN where no slice had a reading.
+
+        `level` may lie outside: it is the mode of the windows of all slices together, also of those
+        that have too few for a reading of their own.
+        """
         if not self._levels:
             return float("nan"), float("nan")
         low, high = np.percentile(self._levels, (5, 95))

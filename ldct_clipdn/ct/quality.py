@@ -233,6 +233,7 @@ class QualityMeter:
             measured=self._measured,
             noise_before=noise_before,
             noise_after=noise_after,
+            noise_unread=self._noise[0].unread,
             noise_reduction=_reduction(noise_before, noise_after),
             bias={name: meter.bias() for name, meter in self._bias.items()},
             nps_before=nps_before,

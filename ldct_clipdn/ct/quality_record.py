@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ldct_clipdn.ct.flags import Expected, Flag, Thresholds
 from ldct_clipdn.ct.nps import Spectrum
+
+if TYPE_CHECKING:
+    from ldct_clipdn.ct.noise_meter import Unread
 
 __all__ = ["Bias", "Noise", "QualityRecord"]
 
@@ -22,9 +25,10 @@ class Noise:
     Parameters
     ----------
     hu
-        Of all slices together.
+        Mode of the windows of all slices together.
     p5, p95
-        5th and 95th percentile of the slices.
+        5th and 95th percentile of the slices' own readings; NaN where no slice has one. `hu` may
+        lie outside: slices count there by their windows, also those with too few for a reading.
     """
 
     hu: float
@@ -65,6 +69,9 @@ class QualityRecord:
         Slices that were seen, and on which everything was measured.
     noise_before, noise_after
         Noise in HU.
+    noise_unread
+        Why there is no `noise_before`: `too noisy` to find soft tissue, `no noise` in it, or
+        `no tissue`, which is too little of it; None where there is a reading.
     noise_reduction
         1 - after / before.
     bias
@@ -120,6 +127,7 @@ class QualityRecord:
     structure: float | None
     largest_change_hu: float
     large_changes: float | None
+    noise_unread: Unread | None = None
     limited: int | None = 0
     nonfinite: int = 0
     scores: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None

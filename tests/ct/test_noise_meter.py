@@ -55,6 +55,43 @@ def test_no_reading_of_a_flat_image() -> None:
     assert np.isnan(measure_noise(np.full((64, 64), 40.0)))
 
 
+UNREAD = {
+    "water, 300 HU": ((0.0, 300.0), "too noisy"),
+    "lung, 300 HU": ((-850.0, 300.0), "too noisy"),
+    "lung": ((-850.0, 30.0), "no tissue"),
+    "air": ((-1024.0, 0.0), "no tissue"),
+    "water without noise": ((0.0, 0.0), "no noise"),
+}
+
+
+@pytest.mark.parametrize(("image", "why"), UNREAD.values(), ids=UNREAD)
+def test_tells_why_there_is_no_reading(image: tuple[float, float], why: str) -> None:
+    hu, sd = image
+    meter = NoiseMeter()
+    level = meter.add((hu + coloured_noise(B30F, 128, 1.0, seed=0) * sd).clip(-1024, 3071))
+    assert (np.isnan(level), meter.unread) == (True, why)
+
+
+def test_tells_nothing_where_the_series_has_a_reading() -> None:
+    """Of slices that have too few windows each: the series has a level, and no spread."""
+    piece = 50 + coloured_noise(B30F, 32, 20.0, seed=0)  # 20 x 20 windows
+    meter = NoiseMeter()
+    assert np.isnan([meter.add(piece), meter.level]).all()
+    assert meter.unread == "no tissue"
+    assert np.isnan(meter.add(piece))
+    assert meter.level == pytest.approx(20, rel=0.2)
+    assert meter.unread is None
+    assert np.isnan(meter.spread).all()
+
+
+def test_the_edge_of_a_small_thing_is_no_noise() -> None:
+    rod = np.full((128, 128), -1000, dtype=np.float32)
+    rod[50:66, 50:66] = 50
+    meter = NoiseMeter()
+    meter.add(rod + coloured_noise(B30F, 128, 20.0, seed=0))
+    assert meter.unread == "no tissue"
+
+
 def test_series_equals_its_slices_added_one_by_one() -> None:
     volume = np.stack([50 + coloured_noise(B30F, 128, sd, seed=int(sd)) for sd in (10, 10, 30)])
     meter = NoiseMeter()

@@ -60,7 +60,7 @@ def test_what_is_in_mm_is_not_measured_where_the_size_of_a_pixel_is_not_known(
     record = assess_quality(noisy, (clean + noisy) / 2, None)
     assert {name for name, value in record.to_dict().items() if value is None} == {
         *("nps_before", "nps_after", "nps_change", "edge_before", "edge_after", "flicker_hu"),
-        "scores",
+        *("noise_unread", "scores"),
     }
     assert record.nps_shift == pytest.approx(halved.nps_shift, abs=1e-6)
     assert record.edge_ratio == pytest.approx(halved.edge_ratio)
@@ -179,6 +179,21 @@ def test_what_was_expected_and_is_not(noisy: np.ndarray, expected: Expected, cod
     assert codes(meter.finish(met)) == []
 
 
+@pytest.mark.parametrize(
+    ("hu", "sd", "why"), [(0, 300, "too much"), (0, 0, "no noise"), (-850, 30, "too little soft")]
+)
+def test_noise_that_cannot_be_read_is_a_finding_where_it_is_to_be_judged(
+    hu: float, sd: float, why: str
+) -> None:
+    before = (hu + coloured_noise(B30F, 128, 1.0, 0) * sd).clip(-1024, 3071)
+    meter = QualityMeter((1, 1))
+    meter.add(before, before)
+    [flag] = meter.finish(Expected(noise_hu=(2.5, 110))).flags
+    assert flag.code == "NOISE_UNREAD"
+    assert why in flag.text
+    assert codes(meter.finish()) == []
+
+
 def test_thresholds_are_the_callers(noisy: np.ndarray) -> None:
     meter = QualityMeter(MM, thresholds=replace(Thresholds(), soft_bias_hu=9, other_bias_hu=0.1))
     meter.add(noisy[0], noisy[0] + 3)
@@ -212,7 +227,7 @@ def test_few_pixels_are_not_judged() -> None:
 def test_what_cannot_be_measured_is_none() -> None:
     air = np.full((2, 64, 64), -1000, dtype=np.float32)
     record = assess_quality(air, air, (1, 1))
-    assert record.noise_before is None
+    assert (record.noise_before, record.noise_unread) == (None, "no tissue")
     assert record.noise_reduction is None
     assert record.nps_before is None
     assert record.nps_shift is None
@@ -343,7 +358,10 @@ def test_records_fit_their_schema(
     validator = jsonschema.Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
     air = np.full((1, 64, 64), -1000, dtype=np.float32)
     shifted = assess_quality(noisy[:1], noisy[:1] + 5, MM, clean[:1])
-    for record in (halved, shifted, assess_quality(air, air, (1, 1))):
+    unread = QualityMeter((1, 1))
+    unread.add(air[0], air[0])
+    flagged = unread.finish(Expected(noise_hu=(2.5, 110)))
+    for record in (halved, shifted, assess_quality(air, air, (1, 1)), flagged):
         validator.validate(json.loads(json.dumps(record.to_dict())))
     assert not validator.is_valid({**halved.to_dict(), "patient": "Doe"})
     assert not validator.is_valid({**halved.to_dict(), "slices": -1})
