@@ -97,7 +97,7 @@ def lower_dose(scan: Scan, before: Sequence[Slice], recipe: SimulationRecipe) ->
         "seed": recipe.seed,
     }
     noise = fit_noise(full, kernel=recipe.kernel, photons=recipe.photons, **acquisition)
-    logger.info("series %s: %s", printable(scan.source_uid), noise)
+    logger.debug("series %s: %s", printable(scan.source_uid), noise)
     doubts: dict[int, str] = {}
     low = simulate_low_dose(
         full,

@@ -68,6 +68,12 @@ class SeriesRecord:
         What a person should know of the source, one line each: gaps, duplicate positions, tilt, how
         it was split, lossy compression, UIDs that it lacks, what was asked for although it is odd;
         and which other result of it the output folder holds.
+    kind
+        `volume`: then `source_uid` is its name in the input, `derived_uid` that in the output.
+    number
+        SeriesNumber of the source; None where it is not known.
+    kernel
+        ConvolutionKernel of the source. No description: it may name a patient.
     """
 
     source_uid: str
@@ -77,6 +83,9 @@ class SeriesRecord:
     seconds: float = 0.0
     quality: Mapping[str, object] | None = None
     notes: tuple[str, ...] = ()
+    kind: Literal["series", "volume"] = "series"
+    number: int | None = None
+    kernel: str = ""
 
 
 @dataclass(frozen=True)
@@ -348,6 +357,7 @@ def unused_series(unused: Iterable[Unused], known: Iterable[str]) -> list[Series
             "",
             len(each),
             "failed" if any(one.outcome == "failed" for one in each) else "skipped",
+            number=next((one.taken[1] for one in each if one.taken), None),
         )
         for uid, each in sorted(files.items())
     ]

@@ -53,6 +53,28 @@ class Job:
     scan: Scan
     number: int
 
+    @property
+    def source_number(self) -> int:
+        """Read the SeriesNumber of the source.
+
+        Returns
+        -------
+        int
+            0 where there is none.
+        """
+        return study_and_number(self.scan.instances[0].header)[1]
+
+    @property
+    def kernel(self) -> str:
+        """Read the ConvolutionKernel of the source.
+
+        Returns
+        -------
+        str
+            Empty where there is none.
+        """
+        return text(self.scan.instances[0].header, "ConvolutionKernel")
+
     def to_dict(self) -> dict[str, object]:
         """Turn the job into what JSON can hold.
 
@@ -61,13 +83,12 @@ class Job:
         dict
             What identifies the series, and what a person should know of it.
         """
-        header = self.scan.instances[0].header
         return {
             "source_uid": self.scan.source_uid,
             "part": self.scan.split_key,
-            "number": study_and_number(header)[1],
-            "description": text(header, "SeriesDescription"),
-            "kernel": text(header, "ConvolutionKernel"),
+            "number": self.source_number,
+            "description": text(self.scan.instances[0].header, "SeriesDescription"),
+            "kernel": self.kernel,
             "slices": len(self.scan.instances),
             "lost": self.scan.lost,
             "derived_number": self.number,
@@ -157,7 +178,7 @@ def plan_run(found: Found) -> Plan:
     scans = sorted(found.scans, key=lambda scan: (scan.source_uid, scan.split_key))
     for scan in scans:
         for note in scan.notes:
-            logger.info("%s", printable(f"series {scan.source_uid}: {note}"))
+            logger.debug("%s", printable(f"series {scan.source_uid}: {note}"))
     sources = [study_and_number(scan.instances[0].header) for scan in scans]
     used: dict[str, set[int]] = defaultdict(set)
     for study, number in (*sources, *filter(None, (one.taken for one in found.unused))):

@@ -180,7 +180,7 @@ def earlier_results(target: Path, now: Iterable[SeriesRecord]) -> tuple[dict[str
 
 
 def other_results(target: Path, scan: Scan, uid: str) -> tuple[str, ...]:
-    """Note which other results of its images the output folder holds; log it too.
+    """Note which other results of its images the output folder holds.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def other_results(target: Path, scan: Scan, uid: str) -> tuple[str, ...]:
         if shares_images(target / one, scan)
     )
     for note in notes:
-        logger.info("%s", printable(f"{scan.source_uid}: {note}"))
+        logger.debug("%s", printable(f"series {scan.source_uid}: {note}"))
     return notes
 
 

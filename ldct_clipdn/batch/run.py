@@ -23,7 +23,7 @@ from ldct_clipdn.batch.resume import begin_run, earlier_results, end_run
 from ldct_clipdn.batch.select import select_series
 from ldct_clipdn.batch.series import Outcome, Setting, denoise_series
 from ldct_clipdn.batch.volume import denoise_volume
-from ldct_clipdn.batch.volume_plan import plan_volumes
+from ldct_clipdn.batch.volume_plan import plan_volumes, without_volumes
 from ldct_clipdn.batch.watch import Watched
 from ldct_clipdn.ct.hu import HURange
 from ldct_clipdn.ct.strength import parse_strength
@@ -48,6 +48,8 @@ Progress = Callable[[int, int], None]
 DEFAULTS: Final = RunOptions()
 
 CUDA_BATCH: Final = 4
+
+NO_ATTRIBUTES: Final = "a volume: it has no DICOM attributes, by which --series chooses"
 
 logger = logging.getLogger(__name__)
 
@@ -142,8 +144,8 @@ def plan_study(source: str | Path, target: str | Path, options: RunOptions = DEF
     check_folders(source, target)
     admit = frozenset(options.accept)
     plan = plan_run(select_series(find_series(source, admit=admit), options.series))
-    if options.series:  # volumes have no DICOM attributes
-        return plan
+    if options.series:
+        return replace(plan, unused=without_volumes(plan.unused, NO_ATTRIBUTES))
     volumes, unused = plan_volumes(plan.unused, source, admit)
     return replace(plan, volumes=volumes, unused=unused)
 

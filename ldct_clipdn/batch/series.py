@@ -25,6 +25,7 @@ from ldct_clipdn.batch.stream import denoised
 from ldct_clipdn.batch.trial import tried_recipe
 from ldct_clipdn.batch.unusual import find_unusual
 from ldct_clipdn.batch.watch import Measured, Pair, Watched, watch_scan, written_hu
+from ldct_clipdn.core.words import printable
 from ldct_clipdn.errors import ReadError
 from ldct_clipdn.io.attributes import text
 from ldct_clipdn.io.dicom_read import read_slice
@@ -149,6 +150,9 @@ def _denoise(
     recipe = _series_recipe(scan, setting)
     setting = replace(setting, recipe=recipe)
     uid = series_uid(scan, recipe)
+    logger.debug(
+        "series %s: strength %g, result %s", printable(scan.source_uid), recipe.strength, uid
+    )
     unusual = find_unusual(scan, setting.engine.weights.trained_noise_hu)
     notes = (*scan.notes, *other_results(setting.target, scan, uid))
     measured = Measured(scan, uid, len(scan.instances) + scan.lost, notes, unusual)
@@ -232,6 +236,8 @@ def _outcome(
         seconds=round(perf_counter() - start, 3),
         quality=done.quality,
         notes=done.notes,
+        number=job.source_number,
+        kernel=job.kernel,
     )
     return Outcome(record, file_records(scan, failures, setting.source, "denoised"))
 

@@ -16,6 +16,7 @@ from ldct_clipdn.batch.manifest import InputRecord, all_inputs, exit_code, file_
 from ldct_clipdn.batch.plan import check_folders, plan_run
 from ldct_clipdn.batch.readable import read_through
 from ldct_clipdn.batch.resume import RUN_FILE
+from ldct_clipdn.batch.volume_plan import without_volumes
 from ldct_clipdn.ct.lowdose import check_choices
 from ldct_clipdn.errors import ConfigError, ReadError
 from ldct_clipdn.io.dicom_write import clear_unfinished
@@ -28,7 +29,6 @@ from ldct_clipdn.io.simulated_write import (
     write_simulated,
 )
 from ldct_clipdn.io.uids import identity, pixel_digest
-from ldct_clipdn.io.volumes import is_volume
 from ldct_clipdn.io.written_before import find_written
 
 if TYPE_CHECKING:
@@ -156,8 +156,7 @@ def simulate_study(source: str | Path, target: str | Path, recipe: SimulationRec
         plan = plan_run(find_series(run.source))
         done = [_simulate(job, run) for job in plan.jobs]
     used = [one for _, each in done for one in each]
-    unused = (replace(one, reason=NO_DICOM) if is_volume(one.path) else one for one in plan.unused)
-    inputs = all_inputs(used, unused, run.source)
+    inputs = all_inputs(used, without_volumes(plan.unused, NO_DICOM), run.source)
     return Simulation(tuple(series for series, _ in done), inputs)
 
 

@@ -86,6 +86,7 @@ def denoise_volume(job: VolumeJob, setting: Setting, report: Callable[[int], Non
         seconds=round(perf_counter() - start, 3),
         quality=quality,
         notes=job.notes,
+        kind="volume",
     )
     return Outcome(record, (InputRecord(record.source_uid, outcome, reason),))
 

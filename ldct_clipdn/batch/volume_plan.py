@@ -30,7 +30,7 @@ from ldct_clipdn.io.volumes import (
 if TYPE_CHECKING:
     from ldct_clipdn.io.volume import Volume
 
-__all__ = ["VolumeJob", "plan_volumes"]
+__all__ = ["VolumeJob", "plan_volumes", "without_volumes"]
 
 OWN: Final = "_denoised"
 
@@ -147,8 +147,26 @@ def plan_volumes(
                 others[file] = Unused(file, "skipped", f"holds the pixels of {path.name}")
     for job in jobs.values():
         for note in job.notes:
-            logger.info("%s", printable(f"volume {job.source}: {note}"))
+            logger.debug("%s", printable(f"volume {job.source}: {note}"))
     return tuple(jobs.values()), tuple(others.values())
+
+
+def without_volumes(unused: Sequence[Unused], reason: str) -> tuple[Unused, ...]:
+    """Pass over the volumes among the files that are no DICOM, and say why.
+
+    Parameters
+    ----------
+    unused
+        As `find_series` gives them.
+    reason
+        Why volumes are not taken.
+
+    Returns
+    -------
+    tuple of Unused
+        The same files.
+    """
+    return tuple(replace(one, reason=reason) if is_volume(one.path) else one for one in unused)
 
 
 def _place(name: PurePosixPath) -> tuple[str, bool | str]:

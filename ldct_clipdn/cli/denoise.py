@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +16,7 @@ from ldct_clipdn.core.words import counted, printable
 from ldct_clipdn.errors import BackendError, ConfigError, WeightsError
 
 if TYPE_CHECKING:
-    from ldct_clipdn.batch.manifest import Manifest
+    from ldct_clipdn.batch.manifest import Manifest, SeriesRecord
     from ldct_clipdn.batch.options import RunOptions
 
 __all__ = ["add_parser", "run"]
@@ -257,19 +257,40 @@ def _print_notes(notes: Iterable[str]) -> None:
         print(f"{'':<14}{printable(note)}")
 
 
-def _print_summary(manifest: Manifest, args: argparse.Namespace) -> None:
-    target = args.target
-    tried = [one for one in manifest.series if one.status != "skipped"]
-    if tried:
-        print(f"{'series':<14}{'slices':>7}  {'status':<10}{'seconds':>8}  result")
-    for one in tried:
-        where = str(target / one.derived_uid) if one.derived_uid else "-"
-        print(
-            f"{short_uid(one.source_uid):<14}{one.slices:>7}  {one.status:<10}"
-            f"{one.seconds:>8.1f}  {where}"
+def _print_record(one: SeriesRecord, target: Path) -> None:
+    """Print what became of a series or volume, where its result is, and what to look at."""
+    if one.kind == "volume":
+        slices = counted(one.slices, "slice")
+        line = f"volume {one.source_uid}, {slices}, {one.status}, {one.seconds:.1f} seconds"
+    else:
+        number = "-" if one.number is None else one.number
+        line = (
+            f"{short_uid(one.source_uid):<14}{number:>7}{one.slices:>7}  {one.status:<10}"
+            f"{one.seconds:>8.1f}  {one.kernel or 'no kernel named'}"
         )
+    print(printable(line))
+    result = (str(target / one.derived_uid),) if one.derived_uid else ()
+    flags = tuple(_flags(one))
+    told = tuple(f"{code}: " for code, _ in flags)  # begins the note that a flag says again
+    notes = (note for note in one.notes if not note.startswith(told))
+    _print_notes((*result, *map(": ".join, flags), *notes))
+
+
+def _flags(one: SeriesRecord) -> Iterator[tuple[str, str]]:
+    """Give what was found on a series: each code, and its words."""
+    flags = one.quality.get("flags") if one.quality else None
+    for flag in flags if isinstance(flags, list | tuple) else ():
+        yield flag["code"], flag["text"]
+
+
+def _print_summary(manifest: Manifest, args: argparse.Namespace) -> None:
+    tried = [one for one in manifest.series if one.status != "skipped"]
+    if any(one.kind == "series" for one in tried):
+        print(f"{'series':<14}{'number':>7}{'slices':>7}  {'status':<10}{'seconds':>8}  kernel")
+    for one in tried:
+        _print_record(one, args.target)
     print_unused(manifest.inputs)
     if not any(one.derived_uid for one in tried):
         print(_nothing("Nothing was denoised", args, is_empty=not manifest.inputs))
-    print(f"Weights: {manifest.weights['name']}. Details: {target / 'manifest.json'}")
+    print(f"Weights: {manifest.weights['name']}. Details: {args.target / 'manifest.json'}")
     print("Research use only, not a medical device: read together with the original images.")

@@ -48,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):  # a file name may hold what no terminal can show
             stream.reconfigure(errors="backslashreplace")
     level = logging.DEBUG if args.verbose else logging.WARNING if args.quiet else logging.INFO
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    told = logging.StreamHandler(sys.stderr)
+    told.addFilter(_is_ours_or_a_warning)
+    logging.basicConfig(level=level, format="%(message)s", handlers=[told])
     logging.getLogger("pydicom").setLevel(logging.ERROR)
     try:
         code = int(args.run(args))
@@ -67,6 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"ldct-clipdn {args.command}: interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
+
+
+def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:
+    """Pass over what libraries say of their own work."""
+    return record.name.startswith("ldct_clipdn") or record.levelno >= logging.WARNING
 
 
 def build_parser() -> argparse.ArgumentParser:

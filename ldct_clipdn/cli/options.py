@@ -40,7 +40,12 @@ def add_command(
     parser.set_defaults(run=run)
     parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     noise = parser.add_mutually_exclusive_group()
-    noise.add_argument("-q", "--quiet", action="store_true", help="no progress, warnings only")
+    noise.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="no progress and no remarks: results and warnings only",
+    )
     noise.add_argument("-v", "--verbose", action="store_true", help="say more")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

@@ -24,7 +24,7 @@ from ldct_clipdn.io.media import DIRECTORY_NAME, list_media, missing_images
 from ldct_clipdn.io.nameless import describe_missing, name_series, series_key
 from ldct_clipdn.io.scan import Found, Instance, Scan, Unused, study_and_number
 from ldct_clipdn.io.uids import PATIENT_PART, file_digest, identity
-from ldct_clipdn.io.volumes import is_volume
+from ldct_clipdn.io.volumes import is_half_of_pair, is_volume
 
 __all__ = ["find_series"]
 
@@ -144,6 +144,8 @@ def _what_else(path: Path, start: bytes) -> str:
             return "a volume in an archive is not read: unpack the archive"
         if is_archive(path, start):
             return "an archive in an archive is not read: unpack the outer one"
+    if is_half_of_pair(path):
+        return "half of a NIfTI or Analyze pair (.hdr, .img) is not read: convert it to .nii"
     return "not a DICOM file"
 
 

@@ -120,9 +120,16 @@ def describe(instances: Sequence[Instance]) -> tuple[str, ...]:
 def _places(instances: Sequence[Instance]) -> list[str]:
     places = [along_normal(one.header) for one in instances]
     if any(place is None for place in places):
-        return [f"{_what_is_missing(instances)}: sorted by InstanceNumber"]
+        return [f"{_what_is_missing(instances)}: sorted by {_order(instances)}"]
     steps = np.diff(np.array(places, dtype=float))
     return [_duplicates(steps), *_spacing(steps[steps >= SAME_MM]), _tilt(instances)]
+
+
+def _order(instances: Sequence[Instance]) -> str:
+    """Say what the order of images rests on that have no place."""
+    if all(number(one.header, "InstanceNumber") is not None for one in instances):
+        return "InstanceNumber"
+    return "InstanceNumber as far as there is one, then by UID: the order may be wrong"
 
 
 def _what_is_missing(instances: Sequence[Instance]) -> str:

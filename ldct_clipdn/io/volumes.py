@@ -26,6 +26,7 @@ __all__ = [
     "RAS_FROM_LPS",
     "SUFFIXES",
     "data_files",
+    "is_half_of_pair",
     "is_volume",
     "load_itk",
     "open_volume",
@@ -36,6 +37,9 @@ __all__ = [
 NIFTI: Final = (".nii", ".nii.gz")
 DETACHED: Final = (".mhd", ".nhdr")
 """Headers whose pixels lie in a file of their own."""
+
+PAIR_STARTS: Final = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")
+"""348, the length of a NIfTI or Analyze header, in either order of bytes."""
 
 NO_FACTS: Final = ("Exception thrown in ", "- could the file be damaged", "Reason: ")
 """How lines begin that ITK and nibabel put around a cause; a `Reason` is often an older `errno`."""
@@ -83,6 +87,26 @@ def is_volume(path: Path) -> bool:
         By its suffix; never for `._NAME`, in which macOS keeps what it notes on a file.
     """
     return bool(stem_and_suffix(path)[1]) and not path.name.startswith("._")
+
+
+def is_half_of_pair(path: Path) -> bool:
+    """Say whether a file is a NIfTI or Analyze header, or the pixels beside one.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    bool
+        By names and the header's first bytes: `.hdr` and `.img` are other things too.
+    """
+    header = path.with_suffix(".hdr")
+    if path.suffix not in (".hdr", ".img") or not header.is_file():
+        return False
+    with header.open("rb") as file:
+        return file.read(4) in PAIR_STARTS
 
 
 def data_files(path: Path) -> tuple[Path, ...]:

@@ -391,7 +391,7 @@ def test_other_results_of_a_series_are_told_and_not_forgotten(
     late.rename(tmp_path / "late.dcm")
     (first,) = denoise_study(source, tmp_path / "out", IDENTITY).series
     (tmp_path / "late.dcm").rename(late)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG):
         manifest = denoise_study(source, tmp_path / "out", IDENTITY)
     (second,) = manifest.series
     told = (
@@ -399,7 +399,7 @@ def test_other_results_of_a_series_are_told_and_not_forgotten(
         "output folder"
     )
     assert second.notes[-1] == told
-    assert f"{second.source_uid}: {told}" in caplog.messages
+    assert f"series {second.source_uid}: {told}" in caplog.messages
     assert [one["derived_uid"] for one in manifest.earlier] == [first.derived_uid]
     other = denoise_study(source, tmp_path / "out", replace(IDENTITY, wallclock=False))
     known = {first.derived_uid, second.derived_uid}

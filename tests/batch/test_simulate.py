@@ -223,7 +223,7 @@ def _derivation(folder: Path) -> str:
 def test_what_auto_found_is_told_and_repeats_the_pixels(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     own = body_hu(128, 128, noise=0) + coloured_noise(B30F, 128, 12.0, seed=1)
     make_series(tmp_path / "in", slices=1, rows=128, columns=128, hu=own[None])
     given = ["simulate", str(tmp_path / "in"), str(tmp_path / "out"), "--dose", "0.25"]

@@ -81,7 +81,9 @@ def test_series_and_volumes_in_one_run(tmp_path: Path) -> None:
     assert (seen[0], seen[-1]) == ((0, 8), (8, 8))
     only = RunOptions(backend="identity", series=("Modality=CT",))
     manifest = denoise_study(tmp_path / "in", tmp_path / "other", only)
-    assert {one.path: one.outcome for one in manifest.inputs}["deep/v.mha"] == "skipped"
+    told = {one.path: (one.outcome, one.reason) for one in manifest.inputs}
+    reason = "a volume: it has no DICOM attributes, by which --series chooses"
+    assert told["deep/v.mha"] == ("skipped", reason)
 
 
 def test_a_second_run_computes_nothing_and_another_recipe_overwrites_nothing(

@@ -230,6 +230,37 @@ def test_one_slice_is_no_slices(cli: Callable, tmp_path: Path) -> None:
     assert "volume v.mha, 1 slice, to be v_denoised.mha" in done.out
 
 
+def test_what_is_flagged_is_printed_and_every_series_can_be_told_apart(
+    cli: Callable, tmp_path: Path
+) -> None:
+    for path in make_series(tmp_path / "in", slices=3, rows=64, columns=64)[:2]:
+        edit(path, ConvolutionKernel="B70f", SeriesNumber=7)
+    for name in ("p1/ct_of_the_abdomen.nii.gz", "p2/ct_of_the_abdomen.nii.gz"):
+        (tmp_path / "in" / name).parent.mkdir()
+        image = SimpleITK.GetImageFromArray(np.full((1, 8, 8), 40, np.int16))
+        SimpleITK.WriteImage(image, str(tmp_path / "in" / name))
+    taken = "--strength", "0", "--accept", "no-air"
+    done = cli("denoise", tmp_path / "in", tmp_path / "out", *taken)
+    lines = done.out.splitlines()
+    records = json.loads((tmp_path / "out" / "manifest.json").read_text())["series"]
+    flags = [flag for one in records for flag in one["quality"]["flags"]]
+    assert [one["code"] for one in flags] == ["OUT_OF_DISTRIBUTION"] * 2
+    for flag in flags:
+        assert f"{'':<14}{flag['code']}: {flag['text']}" in lines
+    assert [(one["kind"], one["kernel"]) for one in records] == [
+        ("series", "B30f"), ("series", "B70f"), ("volume", ""), ("volume", "")
+    ]  # fmt: skip
+    assert records[1]["number"] == 7
+    (row,) = (one.split() for one in lines if "B70f" in one and "denoised" in one)
+    assert row[1:4] == ["7", "2", "denoised"]
+    for one in records:
+        assert f"{'':<14}{tmp_path / 'out' / one['derived_uid']}" in lines
+        for note in one["notes"]:  # what is flagged is not said again
+            assert (f"{'':<14}{note}" in lines) != note.startswith("OUT_OF_DISTRIBUTION")
+    for name in ("p1/ct_of_the_abdomen.nii.gz", "p2/ct_of_the_abdomen.nii.gz"):
+        assert any(one.startswith(f"volume {name}, 1 slice, denoised, ") for one in lines)
+
+
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_no_name_breaks_a_line_or_steers_the_terminal(
     cli: Callable,
@@ -238,7 +269,7 @@ def test_no_name_breaks_a_line_or_steers_the_terminal(
     caplog: pytest.LogCaptureFixture,
     dry: tuple[str, ...],
 ) -> None:
-    caplog.set_level("INFO", logger="ldct_clipdn")
+    caplog.set_level("DEBUG", logger="ldct_clipdn")
     (source / "two\nlines\x1b[31m.txt").write_text("x")
     edit(
         source / "ct" / "IM0000.dcm", SeriesDescription="a\x1b[2Jb\r", ConvolutionKernel="B\x1b[0m"

@@ -136,6 +136,21 @@ def test_how_much_is_said(monkeypatch: pytest.MonkeyPatch, option: str, level: i
     assert asked == [level]
 
 
+def test_libraries_are_heard_when_they_warn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    monkeypatch.setattr(doctor, "run", lambda _: 0)
+    assert main(["doctor", "-v"]) == 0
+    for name in ("ldct_clipdn.io.find", "filelock"):
+        logging.getLogger(name).debug("%s at work", name)
+        logging.getLogger(name).warning("%s warns", name)
+    told = ["ldct_clipdn.io.find at work", "ldct_clipdn.io.find warns", "filelock warns"]
+    assert capsys.readouterr().err.splitlines() == told
+
+
 def test_json_is_all_there_is_on_stdout(cli: Callable) -> None:
     for command in (["doctor"], ["weights", "list"]):
         assert json.loads(cli(*command, "--json").out)

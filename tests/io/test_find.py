@@ -7,7 +7,7 @@ import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pydicom
@@ -76,6 +76,28 @@ def test_without_positions_the_instance_number_sorts(tmp_path: Path) -> None:
     (scan,) = find_series(tmp_path)
     assert [one.header.InstanceNumber for one in scan.instances] == [3, 7, 12]
     assert scan.notes == ("positions are missing: sorted by InstanceNumber",)
+
+
+def test_without_positions_and_numbers_the_order_is_doubtful(tmp_path: Path) -> None:
+    for path in make_series(tmp_path, slices=3):
+        edit(path, InstanceNumber=None, ImagePositionPatient=None)
+    (scan,) = find_series(tmp_path)
+    (note,) = scan.notes
+    assert note.endswith("as far as there is one, then by UID: the order may be wrong")
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_half_of_a_pair_says_what_to_do(tmp_path: Path, order: Literal["little", "big"]) -> None:
+    (tmp_path / "a.hdr").write_bytes((348).to_bytes(4, order) + bytes(344))
+    (tmp_path / "b.hdr").write_text("ENVI")
+    for name in ("a.img", "b.img", "c.img"):
+        (tmp_path / name).write_bytes(bytes(200))
+    told = {one.path.name: one.reason for one in find_series(tmp_path).unused}
+    pair = "half of a NIfTI or Analyze pair (.hdr, .img) is not read: convert it to .nii"
+    other = "not a DICOM file"
+    assert told == {
+        "a.hdr": pair, "a.img": pair, "b.hdr": other, "b.img": other, "c.img": other
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -538,7 +560,7 @@ def test_notes_are_logged_as_the_terminal_shows_them(
 ) -> None:
     make_series(tmp_path)
     (scan,) = find_series(tmp_path)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG):
         plan_run(Found((replace(scan, notes=("kernel B\x1b[2J\n30",)),), ()))
     (record,) = caplog.records
     assert record.getMessage() == f"series {scan.source_uid}: kernel B?[2J?30"
