@@ -96,7 +96,10 @@ def lower_dose(scan: Scan, before: Sequence[Slice], recipe: SimulationRecipe) ->
         "tube_current": tube_currents([one.header for one in scan.instances]),
         "seed": recipe.seed,
     }
-    noise = fit_noise(full, kernel=recipe.kernel, photons=recipe.photons, **acquisition)
+    guesses: list[str] = []
+    noise = fit_noise(
+        full, kernel=recipe.kernel, photons=recipe.photons, doubts=guesses, **acquisition
+    )
     logger.debug("series %s: %s", printable(scan.source_uid), noise)
     doubts: dict[int, str] = {}
     low = simulate_low_dose(
@@ -114,7 +117,8 @@ def lower_dose(scan: Scan, before: Sequence[Slice], recipe: SimulationRecipe) ->
         )
     made = zip(scan.instances, before, low, strict=True)
     results = tuple(Result(*one) for one in made)
-    return LowDose(results, noise, tuple(_sum_up(doubts, len(before))))
+    told = (f"approximate: {one}" for one in guesses)
+    return LowDose(results, noise, (*told, *_sum_up(doubts, len(before))))
 
 
 def read_told(remarks: str) -> tuple[NoiseFit | None, tuple[str, ...]]:

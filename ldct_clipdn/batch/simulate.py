@@ -64,6 +64,8 @@ class SimulatedSeries:
     notes
         What a person should know of the source, why the simulation is only approximate, and whether
         an earlier run made it; one line each.
+    number, source_kernel
+        SeriesNumber and ConvolutionKernel of the source; 0 and empty where there is none.
     noise
         Kernel and quanta, found or as given; None where it failed, or an earlier run does not say.
     """
@@ -75,6 +77,8 @@ class SimulatedSeries:
     status: Literal["simulated", "partial", "failed"] = "simulated"
     notes: tuple[str, ...] = ()
     noise: NoiseFit | None = None
+    number: int = 0
+    source_kernel: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,8 +181,8 @@ def _simulate(job: Job, run: _Run) -> tuple[SimulatedSeries, tuple[InputRecord, 
         logger.log(level, "series %s failed", job.scan.source_uid, exc_info=True)
         failures = {one.path: reason for one in job.scan.instances} | failures
     notes = tuple(dict.fromkeys((*job.scan.notes, *doubts, *made.notes)))
-    record = _series_record(job.scan, made, reason, failures)
-    return replace(record, notes=notes), file_records(job.scan, failures, run.source, "simulated")
+    record = replace(_series_record(job, made, reason, failures), notes=notes)
+    return record, file_records(job.scan, failures, run.source, "simulated")
 
 
 class _Made(NamedTuple):
@@ -217,8 +221,9 @@ def _make(job: Job, scan: Scan, before: Sequence[Slice], doubts: Sequence[str], 
 
 
 def _series_record(
-    scan: Scan, made: _Made, reason: str, failures: Mapping[Path, str]
+    job: Job, made: _Made, reason: str, failures: Mapping[Path, str]
 ) -> SimulatedSeries:
+    scan = job.scan
     is_partial = bool(scan.lost or failures)
     return SimulatedSeries(
         source_uid=scan.source_uid,
@@ -227,6 +232,8 @@ def _series_record(
         reason=reason,
         status="failed" if not made.uid else "partial" if is_partial else "simulated",
         noise=made.noise,
+        number=job.source_number,
+        source_kernel=job.kernel,
     )
 
 

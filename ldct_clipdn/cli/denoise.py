@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ldct_clipdn.batch.exit_codes import ExitCode
-from ldct_clipdn.cli.listing import by_reason, print_unused, short_uid
+from ldct_clipdn.cli.listing import by_reason, print_below, print_unused, short_uid
 from ldct_clipdn.cli.options import add_command, low_high, print_json
 from ldct_clipdn.cli.pages import Pages
 from ldct_clipdn.cli.progress import show_progress
@@ -234,11 +234,11 @@ def _print_plan(plan: Mapping[str, Any], args: argparse.Namespace) -> None:
             f"{short_uid(one['source_uid']):<14}{one['number']:>7}{one['slices']:>7}  "
             f"{'denoised':<10}{printable(described)}"
         )
-        _print_notes(one["notes"])
+        print_below(one["notes"])
     for one in plan["volumes"]:
         slices = counted(one["slices"], "slice")
         print(printable(f"volume {one['path']}, {slices}, to be {one['result']}"))
-        _print_notes(one["notes"])
+        print_below(one["notes"])
     for outcome in ("failed", "skipped"):
         files = ((u["reason"], u["path"]) for u in plan["unused"] if u["outcome"] == outcome)
         for line in by_reason(files):
@@ -250,11 +250,6 @@ def _print_plan(plan: Mapping[str, Any], args: argparse.Namespace) -> None:
 
 def _nothing(words: str, args: argparse.Namespace, *, is_empty: bool) -> str:
     return printable(f"{words}: there is no file in {args.source}." if is_empty else f"{words}.")
-
-
-def _print_notes(notes: Iterable[str]) -> None:
-    for note in notes:
-        print(f"{'':<14}{printable(note)}")
 
 
 def _print_record(one: SeriesRecord, target: Path) -> None:
@@ -273,7 +268,7 @@ def _print_record(one: SeriesRecord, target: Path) -> None:
     flags = tuple(_flags(one))
     told = tuple(f"{code}: " for code, _ in flags)  # begins the note that a flag says again
     notes = (note for note in one.notes if not note.startswith(told))
-    _print_notes((*result, *map(": ".join, flags), *notes))
+    print_below((*result, *map(": ".join, flags), *notes))
 
 
 def _flags(one: SeriesRecord) -> Iterator[tuple[str, str]]:

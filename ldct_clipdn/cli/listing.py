@@ -11,7 +11,7 @@ from ldct_clipdn.core.words import counted, printable
 if TYPE_CHECKING:
     from ldct_clipdn.batch.manifest import InputRecord
 
-__all__ = ["by_reason", "print_unused", "short_uid"]
+__all__ = ["by_reason", "print_below", "print_unused", "short_uid"]
 
 NAMES_SHOWN: Final = 3
 """Names that are shown of files with one reason; the manifest has them all."""
@@ -53,6 +53,18 @@ def by_reason(files: Iterable[tuple[str, str]]) -> Iterator[str]:
         more = ", ..." if len(paths) > NAMES_SHOWN else ""
         count = counted(len(paths), "file")
         yield printable(f"{count}: {reason} ({', '.join(paths[:NAMES_SHOWN])}{more})")
+
+
+def print_below(lines: Iterable[str]) -> None:
+    """Print what belongs to the line above.
+
+    Parameters
+    ----------
+    lines
+        To be set in a little.
+    """
+    for one in lines:
+        print(f"{'':<14}{printable(one)}")
 
 
 def print_unused(inputs: Iterable[InputRecord]) -> None:

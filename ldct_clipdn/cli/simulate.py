@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ldct_clipdn.cli.listing import print_unused, short_uid
+from ldct_clipdn.cli.listing import print_below, print_unused, short_uid
 from ldct_clipdn.cli.options import add_command, at_least, print_json
 from ldct_clipdn.core.words import printable
 
@@ -85,12 +85,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_summary(simulation: Simulation, target: Path) -> None:
+    if simulation.series:
+        print(f"{'series':<14}{'number':>7}{'slices':>7}  {'status':<11}kernel")
     for one in simulation.series:
+        line = (
+            f"{short_uid(one.source_uid):<14}{one.number:>7}{one.slices:>7}  {one.status:<11}"
+            f"{one.source_kernel or 'no kernel named'}"
+        )
+        print(printable(line))
         where = str(target / one.simulated_uid) if one.simulated_uid else one.reason
-        slices = f"{one.slices:>5} slice{' ' if one.slices == 1 else 's'}"
-        print(printable(f"{short_uid(one.source_uid)}  {slices}  {one.status:<10}{where}"))
-        for told in (*((str(one.noise),) if one.noise else ()), *one.notes):
-            print(f"{'':<14}{printable(told)}")
+        print_below((where, *((str(one.noise),) if one.noise else ()), *one.notes))
     print_unused(simulation.inputs)
     if not simulation.series:
         print("There is no CT series to simulate.")

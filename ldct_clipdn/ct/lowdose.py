@@ -144,6 +144,7 @@ def fit_noise(  # noqa: PLR0913 - the same knobs
     tube_current: Sequence[float] | None = None,
     seed: int = 0,
     device: str = "cpu",
+    doubts: list[str] | None = None,
 ) -> NoiseFit:
     """Say what `simulate_low_dose` finds where it is told `auto`.
 
@@ -153,6 +154,8 @@ def fit_noise(  # noqa: PLR0913 - the same knobs
     ----------
     hu, spacing_mm, kernel, photons, electronic, thickness_mm, tube_current, seed, device
         As there.
+    doubts
+        Takes why what was found is only a guess; it is logged where this is None.
 
     Returns
     -------
@@ -167,7 +170,7 @@ def fit_noise(  # noqa: PLR0913 - the same knobs
     check_choices(kernel, photons, seed)
     _check_electronic(electronic)
     scan = _scan(hu, spacing_mm, thickness_mm, tube_current, seed, device)
-    return fit_scan(scan, kernel, photons, electronic)
+    return fit_scan(scan, kernel, photons, electronic, doubts)
 
 
 def check_choices(kernel: str, photons: str | float, seed: int) -> None:

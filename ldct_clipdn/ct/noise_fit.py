@@ -63,7 +63,13 @@ class NoiseFit:
         return cls(found[1], float(found[2])) if found else None
 
 
-def fit_scan(scan: Scan, kernel: str, photons: str | float, electronic: float) -> NoiseFit:
+def fit_scan(
+    scan: Scan,
+    kernel: str,
+    photons: str | float,
+    electronic: float,
+    doubts: list[str] | None = None,
+) -> NoiseFit:
     """Find what is `auto`; the rest is taken as given.
 
     Parameters
@@ -72,6 +78,8 @@ def fit_scan(scan: Scan, kernel: str, photons: str | float, electronic: float) -
         The slices.
     kernel, photons, electronic
         As `ct.lowdose.simulate_low_dose` takes them.
+    doubts
+        Takes why what was found is only a guess; it is logged where this is None.
 
     Returns
     -------
@@ -87,16 +95,20 @@ def fit_scan(scan: Scan, kernel: str, photons: str | float, electronic: float) -
         return NoiseFit(kernel, float(photons))
     probe = Probe(scan.volume)
     if kernel == "auto":
-        kernel = str(_find_kernel(scan, probe).per_mm(scan.pixel_mm))
+        kernel = str(_find_kernel(scan, probe, doubts).per_mm(scan.pixel_mm))
     if photons != "auto":
         return NoiseFit(kernel, float(photons))
     return NoiseFit(kernel, _find_quanta(scan, probe, kernel, electronic))
 
 
-def _find_kernel(scan: Scan, probe: Probe) -> Kernel:
+def _find_kernel(scan: Scan, probe: Probe, doubts: list[str] | None) -> Kernel:
     """Find the one that gives noise of the slices' spectrum; cut-off in cycles per pixel."""
     if not probe.regions:
-        logger.warning("No uniform soft tissue to read the kernel from: a usual one is taken")
+        reason = "no uniform soft tissue to read the kernel from, a usual one is taken"
+        if doubts is None:
+            logger.warning("%s: approximate", reason)
+        else:
+            doubts.append(reason)
         return USUAL_KERNEL
     first = probe.fit()
     window = first.per_mm(scan.pixel_mm).window

@@ -254,6 +254,18 @@ def test_iterative_reconstruction_is_approximate(
         assert "approximate: I30f looks like an iterative reconstruction" in words
 
 
+def test_a_kernel_that_cannot_be_read_is_a_guess_and_told_as_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_series(tmp_path / "in", slices=1, rows=64, columns=64)  # too small to have regions
+    recipe = SimulationRecipe(0.25, photons=2e4)
+    (record,) = simulate_study(tmp_path / "in", tmp_path / "out", recipe).series
+    told = "approximate: no uniform soft tissue to read the kernel from, a usual one is taken"
+    assert record.notes == (told,)
+    assert told in _derivation(tmp_path / "out" / record.simulated_uid)
+    assert "soft tissue" not in caplog.text  # which would not name the series
+
+
 def test_a_body_that_is_cut_is_approximate(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -392,7 +404,8 @@ def test_no_image_is_lost_in_silence(
     words = ["simulate", str(tmp_path / "in"), str(tmp_path / "cli"), "--dose", "0.25"]
     assert main([*words, "--photons", "2e4", "--kernel", "soft"]) == 1
     out = capsys.readouterr().out
-    assert "4 slices  partial" in out
+    (row,) = (one.split() for one in out.splitlines() if "partial" in one)
+    assert row[1:] == ["2", "4", "partial", "B30f"]
     assert "failed   1 file: RescaleSlope" in out
     assert "(empty.dcm)" in out
     assert "skipped  1 file: not a DICOM file (readme.txt)" in out
