@@ -134,7 +134,7 @@ def _noise(record: QualityRecord) -> Row:
         f"{target:.1f} HU \N{PLUS-MINUS SIGN} {_percent(record.thresholds.target_deviation)}"
         if target
         else "",
-        _is_flagged(record, "NOISE_OFF_TARGET", "LOW_NOISE_INPUT"),
+        _is_flagged(record, "NOISE_OFF_TARGET", "LOW_NOISE_INPUT", "NOISE_UNREAD"),
         "Standard deviation of the HU values where the tissue is even.",
     )
 

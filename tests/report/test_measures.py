@@ -44,6 +44,12 @@ def test_every_flag_marks_its_row(record: QualityRecord) -> None:
     assert not any(row.is_flagged for row in cleared.values())
 
 
+@pytest.mark.parametrize("code", ["NOISE_UNREAD", "LOW_NOISE_INPUT", "NOISE_OFF_TARGET"])
+def test_what_is_said_of_the_noise_marks_its_row(record: QualityRecord, code: str) -> None:
+    said = rows(replace(record, flags=(Flag(code, ""),)))
+    assert [name for name, row in said.items() if row.is_flagged] == ["Noise in soft tissue"]
+
+
 def test_figures_have_their_sign_and_unit(record: QualityRecord) -> None:
     found = rows(record)
     noise = found["Noise in soft tissue"]
