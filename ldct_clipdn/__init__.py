@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ldct_clipdn.errors import WriteError as WriteError
     from ldct_clipdn.inference.denoise import denoise_hu as denoise_hu
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOMES = {
     "BackendError": "errors",

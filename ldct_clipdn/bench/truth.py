@@ -40,7 +40,7 @@ from ldct_clipdn.bench.results import make_folder, read_rows, write_rows
 from ldct_clipdn.bench.truth_figures import CURVES_FILE, draw_truth
 from ldct_clipdn.bench.truth_parts import PARTS
 from ldct_clipdn.bench.truth_tables import write_report
-from ldct_clipdn.ct.lowdose import simulate_low_dose
+from ldct_clipdn.ct.lowdose import NOISE_VERSION, simulate_low_dose
 from ldct_clipdn.ct.noise_meter import measure_noise
 from ldct_clipdn.data.slices import read_frames
 from ldct_clipdn.errors import ConfigError, DataError
@@ -257,6 +257,7 @@ def _depends(engine: Backend, options: TruthOptions) -> dict[str, Any]:
         "slice_draws": options.slice_draws,
         "ct": [str(one) for one in options.ct],
         "seed": options.seed,
+        "noise_version": NOISE_VERSION,
         "strengths": STRENGTHS,
         "phantoms": [*PATIENTS, SHEPP_LOGAN],
     }

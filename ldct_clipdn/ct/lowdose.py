@@ -72,7 +72,9 @@ def simulate_low_dose(  # noqa: PLR0913 - physics has as many knobs
     """Make of a normal-dose CT what a fraction of its dose would have given.
 
     Each ray gets noise of variance (1/dose - 1)/N + (1/dose^2 - 1) s^2/N^2, N its quanta, s the
-    electronic noise; the noise alone is filtered, back-projected and added.
+    electronic noise; the noise alone is filtered, back-projected and added. On which side of the
+    body it is stronger is read off the noise that each slice has (`ct.turning`); slices without
+    noise get it evenly.
 
     Parameters
     ----------
@@ -121,6 +123,7 @@ def simulate_low_dose(  # noqa: PLR0913 - physics has as many knobs
     shape = np.shape(hu)
     if share == 1:
         return scan.volume.reshape(shape).copy()
+    scan = scan.turned()
     fit = fit_scan(scan, kernel, photons, electronic)
     for k, reason in _doubts(scan, share * fit.quanta).items():
         if doubts is None:
@@ -169,7 +172,7 @@ def fit_noise(  # noqa: PLR0913 - the same knobs
     """
     check_choices(kernel, photons, seed)
     _check_electronic(electronic)
-    scan = _scan(hu, spacing_mm, thickness_mm, tube_current, seed, device)
+    scan = _scan(hu, spacing_mm, thickness_mm, tube_current, seed, device).turned()
     return fit_scan(scan, kernel, photons, electronic, doubts)
 
 
@@ -234,7 +237,7 @@ def _scan(
     if thickness_mm is not None and not is_positive(thickness_mm):
         raise ConfigError(f"the thickness {thickness_mm} mm is no positive number")
     current = _relative_current(tube_current, len(volume))
-    return Scan(volume, spacing, current, thickness_mm, seed, device).turned()
+    return Scan(volume, spacing, current, thickness_mm, seed, device)
 
 
 def _relative_current(current: Sequence[float] | None, slices: int) -> NDArray[np.float64]:

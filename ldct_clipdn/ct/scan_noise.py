@@ -1,4 +1,4 @@
-"""Noise of a scan: line integrals through its slices decide each ray's variance.
+"""Noise of a scan: line integrals through its slices, and how it turns, decide each ray's variance.
 
 Back-projecting that noise alone gives texture, streaks and place; the anatomy is untouched.
 Parallel beam: noise keeps its texture in a fan beam, whose rays are the same lines in another
@@ -162,7 +162,7 @@ class Scan(NamedTuple):
         numpy.ndarray
             float32 [H, W] in HU.
         """
-        sd = rays.variance(self.share_arriving(k)).sqrt()
+        sd = (rays.variance(self.share_arriving(k)) * self._turning_factor(k)).sqrt()
         white = self._white(k, sd.shape).to(self.device)
         frequency = self.beam.frequencies(self.device)
         noise = back_project(white * sd, self.beam, frequency * window(frequency))
@@ -182,13 +182,15 @@ class Scan(NamedTuple):
         torch.Tensor
             [views, rays], in relation to those of an unattenuated ray at the usual current.
         """
-        beam = self.beam
-        lengths = ray_lengths(torch.from_numpy(self.volume[k]).to(self.device), beam)
-        angle = torch.tensor(beam.angles, device=self.device)[:, None]
-        offset_mm = beam.offsets(self.device) * beam.pixel_mm
+        lengths = ray_lengths(torch.from_numpy(self.volume[k]).to(self.device), self.beam)
+        return float(self.current[k]) * torch.exp(-EXPONENT * lengths)
+
+    def _turning_factor(self, k: int) -> Tensor:
+        """Weights of a helix scale a ray's noise, whatever it is from; they take no quanta."""
         turning = self.turning[k] if self.turning else STEADY
-        more = log_variance(turning, angle, offset_mm)
-        return float(self.current[k]) * torch.exp(-EXPONENT * lengths - more)
+        angle = torch.tensor(self.beam.angles, device=self.device)[:, None]
+        offset_mm = self.beam.offsets(self.device) * self.pixel_mm
+        return log_variance(turning, angle, offset_mm).exp()
 
     def _white(self, k: int, shape: Sequence[int]) -> Tensor:
         """Average what was drawn on thin layers over the slice's thickness."""

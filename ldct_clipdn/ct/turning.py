@@ -1,8 +1,7 @@
 """How a slice's noise turns with the tube: read off the slice, since no header says it.
 
-Two things change the noise of rays with the tube's place. Its current may follow the body's width,
-alike from opposite sides. And in a helix the weights by which opposite sides make up a slice change
-with a ray's distance from the axis, so that one half of the body is noisier, each time another one.
+In a helix the weights by which opposite sides make up a slice change with a ray's distance from the
+axis, so that one half of the body is noisier, in other slices another one.
 """
 
 from __future__ import annotations
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["STEADY", "Turning", "log_variance", "read_turning"]
 
 Turning = tuple[float, float]
-"""Logarithm of a ray's variance per 100 mm off the axis towards columns and rows, and what goes
-with the cosine and sine of twice the view's angle."""
+"""Logarithm of a ray's variance per 100 mm off the axis, towards columns and towards rows."""
 
 STEADY: Final[Turning] = (0.0, 0.0)
 """Nothing turns."""
@@ -48,14 +46,21 @@ FINE_PX: Final = 1.5
 """Noise is read from what this smoothing takes off: little anatomy is so fine."""
 
 LOWEST_HU: Final = 0.25
-"""What is below this is no noise but rounding."""
+"""A tile without noise counts as this."""
 
 MAD_TO_SD: Final = 1.4826
 
 VIEW_STEP: Final = 4
 
+LEAST_ARRIVING: Final = 1e-30
+"""Behind much metal nothing is left, to the computer's precision."""
+
 SPREAD: Final = 0.25
-"""Of a tile's reading of log variance; and of the four numbers over slices (train/mayo_L143)."""
+"""Of a tile's reading of log variance; and of the two numbers over slices (train/mayo_L143)."""
+
+ANATOMY_HU: Final = 3.0
+"""What fine anatomy leaves in a tile, about. Noise that is not stronger tells nothing; the nearer
+it is, the less."""
 
 
 def log_variance(turning: Turning, angle: Tensor, offset_mm: Tensor) -> Tensor:
@@ -83,7 +88,7 @@ def read_turning(plane: NDArray[np.float32], arriving: Tensor, beam: Beam) -> Tu
     """Find by what turning the noise expected in tiles of tissue has the strength it has there.
 
     Robust least squares: a tile with anatomy in it counts for little. Numbers are held near zero
-    where tiles say little.
+    where tiles say little, and the more the weaker the noise is.
 
     Parameters
     ----------
@@ -97,26 +102,28 @@ def read_turning(plane: NDArray[np.float32], arriving: Tensor, beam: Beam) -> Tu
     Returns
     -------
     Turning
-        `STEADY` where there is too little tissue, or no noise.
+        `STEADY` where there is too little tissue, or hardly more noise than fine anatomy.
     """
     from scipy.optimize import least_squares
 
     rows, columns, sd_hu = _tile_noise(plane).T
-    if len(sd_hu) < FEWEST_TILES:
+    if len(sd_hu) < FEWEST_TILES or np.median(sd_hu) < ANATOMY_HU:
         return STEADY
+    spread = np.hypot(SPREAD, 2 * (ANATOMY_HU / np.median(sd_hu)) ** 2)
     angle = torch.tensor(beam.angles, dtype=torch.float64)[::VIEW_STEP]
     middle = (beam.size - 1) / 2
     x, y = (torch.from_numpy(one - middle)[:, None] for one in (columns, rows))
     offset_px = x * angle.cos() + y * angle.sin()
     ray = (offset_px * beam.rays_per_pixel + (beam.rays - 1) / 2).round().long()
-    variance = 1 / arriving[::VIEW_STEP].cpu().double()[torch.arange(len(angle)), ray]
+    seen = arriving[::VIEW_STEP].cpu().double()[torch.arange(len(angle)), ray]
+    variance = 1 / seen.clamp(min=LEAST_ARRIVING)
     found = torch.from_numpy(2 * np.log(sd_hu))
 
     def misfit(unknown: NDArray[np.float64]) -> NDArray[np.float64]:
         level, *turning = unknown.tolist()
         more = log_variance(tuple(turning), angle, offset_px * beam.pixel_mm)
         expected = (variance * more.exp()).mean(dim=1).log()
-        return np.concatenate([expected + level - found, turning]) / SPREAD
+        return np.concatenate([(expected + level - found) / spread, np.divide(turning, SPREAD)])
 
     start = float((found - variance.mean(dim=1).log()).median())
     result = least_squares(misfit, [start, *STEADY], loss="soft_l1")
@@ -140,6 +147,5 @@ def _tile_noise(plane: NDArray[np.float32]) -> NDArray[np.float64]:
                 continue
             values = fine[cut][rows, columns]
             sd_hu = MAD_TO_SD * np.median(np.abs(values - np.median(values)))
-            if sd_hu > LOWEST_HU:
-                tiles.append((top + rows.mean(), left + columns.mean(), sd_hu))
+            tiles.append((top + rows.mean(), left + columns.mean(), max(sd_hu, LOWEST_HU)))
     return np.array(tiles).reshape(-1, 3)
