@@ -160,7 +160,7 @@ def _measure(case: Case, fair: FairSet, judged: Column) -> list[ProofRow]:
             method=method,
             removed=fair.removed(answer.hu),
             gain=fair.removed(answer.hu) / yardstick,
-            worst_gain=float(min(gains, default=np.nan)),
+            worst_gain=float(min(gains, default=np.nan)) if yardstick > 0 else np.nan,
             psnr=window_psnr(answer.hu, fair.full),
             bias_hu=float((answer.hu - fair.quarter)[fair.mask].mean()),
             setting=answer.setting,

@@ -31,11 +31,14 @@ NOTES: Final = {
     "phantom": f"""\
 Two of the three phantoms, the abdomens, come from the generator that 14 of the default weights'
 116 training images came from, with other seeds. {SHEPP_LOGAN} (scikit-image's, in HU) is an anatomy
-that no training here has seen. Training crops of the default weights hold faint ellipses since
-stage three, and every phantom here is made of ellipses.""",
+that no training here has seen. Training crops of the default weights hold ellipses since stage
+three, and every phantom here is made of ellipses.""",
     "discs": """\
 Training crops of the default weights hold faint ellipses since stage three: discs are not strange
 to them.""",
+    "edges": """\
+Edges are those of discs; training crops of the default weights hold ellipses, since stage four of
+up to 1,200 HU.""",
 }
 """What a reader of a table must know of the training."""
 

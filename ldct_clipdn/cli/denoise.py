@@ -106,8 +106,8 @@ def _add_compute_options(parser: argparse.ArgumentParser) -> None:
         "--window",
         type=low_high,
         metavar="LOW,HIGH",
-        help="HU that the network sees as 0 and 1, as --window=-160,240; what lies outside comes "
-        "back unchanged (default: what the weights say they were trained on, else -1024,3072)",
+        help="HU that the network sees as 0 and 1, as --window=-160,240; metal above "
+        "and what lies far below come back unchanged (default: what the weights say they were trained on, else -1024,3072)",
     )
 
 

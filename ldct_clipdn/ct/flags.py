@@ -26,8 +26,8 @@ FlagCode = Literal[
 ]
 
 UNREAD: Final[dict[Unread, str]] = {
-    "too noisy": "The noise could not be read: there is too much of it to tell where soft tissue "
-    "is. It may be more than any that the network was trained for.",
+    "too noisy": "The noise could not be read: there is too much of it, or of fine structure, to "
+    "tell where soft tissue is. It may be more than any that the network was trained for.",
     "no noise": "There is no noise in soft tissue: denoising can only take detail away.",
     "no tissue": "The noise could not be read: too little soft tissue was found. Whether it is "
     "noise that the network was trained for is not known.",

@@ -45,7 +45,7 @@ FEWEST_WINDOWS: Final = 500
 """Below this many windows there is no reading: a mode of few values is chance."""
 
 AIR_BELOW_HU: Final = -900.0
-"""Smoothed values below this are air, also where noise of 300 HU is cut off at -1024 HU."""
+"""Smoothed values below this are air, also where noise of 250 HU is cut off at -1024 HU."""
 
 HIDING_HU: Final = 100.0
 """Noise that hides soft tissue: of water, 20 HU from the limit, few windows are found in it."""
