@@ -107,7 +107,8 @@ def _add_compute_options(parser: argparse.ArgumentParser) -> None:
         type=low_high,
         metavar="LOW,HIGH",
         help="HU that the network sees as 0 and 1, as --window=-160,240; metal above "
-        "and what lies far below come back unchanged (default: what the weights say they were trained on, else -1024,3072)",
+        "and what lies far below come back unchanged (default: what the weights say they were "
+        "trained on, else -1024,3072)",
     )
 
 
