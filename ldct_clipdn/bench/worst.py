@@ -61,7 +61,7 @@ PER_SERIES: Final = 2
 
 KINDS: Final = {
     "tissue": "Body with enough quanta, without metal",
-    "starved": "Few quanta: added noise over 1.5 times the slice's median",
+    "starved": "Few quanta: noise over 1.5 times its slice's",
     "dense": "Metal, teeth, densest bone: over 2000 HU",
 }
 
