@@ -156,7 +156,9 @@ def test_enhanced_ct_without_uids(tmp_path: Path) -> None:
 
 def test_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     strip(make_series(tmp_path / "in"), SeriesInstanceUID="", StudyInstanceUID="")
-    with caplog.at_level("INFO", logger="ldct_clipdn"):
-        run(tmp_path / "in", tmp_path / "out")
+    with caplog.at_level("DEBUG", logger="ldct_clipdn"):
+        manifest, _ = run(tmp_path / "in", tmp_path / "out")
+    (series,) = manifest.series
+    assert any("there is no SeriesInstanceUID: put together" in one for one in series.notes)
     assert "there is no SeriesInstanceUID: put together by folder" in caplog.text
     assert "there is no StudyInstanceUID: the result becomes a study of its own" in caplog.text
