@@ -44,7 +44,8 @@ class RunOptions:
         Slices that are computed at once; `auto` is 1 on a CPU and 4 on CUDA.
     window
         Lowest and highest HU that the network sees, as 0 and 1; None is what the weights say they
-        were trained on, else the published range. What lies outside comes back unchanged.
+        were trained on, else the published range. Metal above and what lies far below come back
+        unchanged.
     series
         Which series are denoised, as `batch.select.parse_filters` reads it; none is all.
 

@@ -172,7 +172,7 @@ def fit_noise(  # noqa: PLR0913 - the same knobs
     """
     check_choices(kernel, photons, seed)
     _check_electronic(electronic)
-    scan = _scan(hu, spacing_mm, thickness_mm, tube_current, seed, device).turned()
+    scan = _scan(hu, spacing_mm, thickness_mm, tube_current, seed, device)
     return fit_scan(scan, kernel, photons, electronic, doubts)
 
 

@@ -93,7 +93,7 @@ def fit_scan(
     """
     if kernel != "auto" and photons != "auto":
         return NoiseFit(kernel, float(photons))
-    probe = Probe(scan.volume)
+    scan, probe = scan.turned(), Probe(scan.volume)
     if kernel == "auto":
         kernel = str(_find_kernel(scan, probe, doubts).per_mm(scan.pixel_mm))
     if photons != "auto":

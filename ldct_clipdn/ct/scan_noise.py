@@ -124,13 +124,15 @@ class Scan(NamedTuple):
     turning: Sequence[Turning] = ()
 
     def turned(self) -> Scan:
-        """Read off the slices how their noise turns with the tube.
+        """Read off the slices how their noise turns with the tube, unless that is known.
 
         Returns
         -------
         Scan
             The same, which knows it.
         """
+        if self.turning:
+            return self
         planes = enumerate(self.volume)
         found = [read_turning(one, self.share_arriving(k), self.beam) for k, one in planes]
         return self._replace(turning=found)
