@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ldct_clipdn.batch.exit_codes import ExitCode
-from ldct_clipdn.cli.listing import by_reason, print_below, print_unused, short_uid
+from ldct_clipdn.cli.listing import (
+    SERIES_HEADING,
+    by_reason,
+    kernel_name,
+    print_below,
+    print_unused,
+    series_start,
+)
 from ldct_clipdn.cli.options import add_command, low_high, print_json
 from ldct_clipdn.cli.pages import Pages
 from ldct_clipdn.cli.progress import show_progress
@@ -228,13 +235,11 @@ def _show_plan(args: argparse.Namespace, options: RunOptions) -> int:
 
 def _print_plan(plan: Mapping[str, Any], args: argparse.Namespace) -> None:
     if plan["series"]:
-        print(f"{'series':<14}{'number':>7}{'slices':>7}  {'to be':<10}description")
+        print(f"{SERIES_HEADING}{'to be':<10}description")
     for one in plan["series"]:
-        described = f"{one['description'] or '-'} ({one['kernel'] or 'no kernel named'})"
-        print(
-            f"{short_uid(one['source_uid']):<14}{one['number']:>7}{one['slices']:>7}  "
-            f"{'denoised':<10}{printable(described)}"
-        )
+        described = printable(f"{one['description'] or '-'} ({kernel_name(one['kernel'])})")
+        start = series_start(one["source_uid"], one["number"], one["slices"])
+        print(f"{start}{'denoised':<10}{described}")
         print_below(one["notes"])
     for one in plan["volumes"]:
         slices = counted(one["slices"], "slice")
@@ -259,11 +264,8 @@ def _print_record(one: SeriesRecord, target: Path) -> None:
         slices = counted(one.slices, "slice")
         line = f"volume {one.source_uid}, {slices}, {one.status}, {one.seconds:.1f} seconds"
     else:
-        number = "-" if one.number is None else one.number
-        line = (
-            f"{short_uid(one.source_uid):<14}{number:>7}{one.slices:>7}  {one.status:<10}"
-            f"{one.seconds:>8.1f}  {one.kernel or 'no kernel named'}"
-        )
+        start = series_start(one.source_uid, one.number, one.slices)
+        line = f"{start}{one.status:<10}{one.seconds:>8.1f}  {kernel_name(one.kernel)}"
     print(printable(line))
     result = (str(target / one.derived_uid),) if one.derived_uid else ()
     flags = tuple(_flags(one))
@@ -282,7 +284,7 @@ def _flags(one: SeriesRecord) -> Iterator[tuple[str, str]]:
 def _print_summary(manifest: Manifest, args: argparse.Namespace) -> None:
     tried = [one for one in manifest.series if one.status != "skipped"]
     if any(one.kind == "series" for one in tried):
-        print(f"{'series':<14}{'number':>7}{'slices':>7}  {'status':<10}{'seconds':>8}  kernel")
+        print(f"{SERIES_HEADING}{'status':<10}{'seconds':>8}  kernel")
     for one in tried:
         _print_record(one, args.target)
     print_unused(manifest.inputs)

@@ -11,26 +11,58 @@ from ldct_clipdn.core.words import counted, printable
 if TYPE_CHECKING:
     from ldct_clipdn.batch.manifest import InputRecord
 
-__all__ = ["by_reason", "print_below", "print_unused", "short_uid"]
+__all__ = [
+    "SERIES_HEADING",
+    "by_reason",
+    "kernel_name",
+    "print_below",
+    "print_unused",
+    "series_start",
+]
 
 NAMES_SHOWN: Final = 3
 """Names that are shown of files with one reason; the manifest has them all."""
 
 
-def short_uid(uid: str) -> str:
-    """Keep the end of a UID, which is where UIDs of one study differ.
+SERIES_HEADING: Final = f"{'series':<14}{'number':>7}{'slices':>7}  "
+"""Over what `series_start` makes."""
+
+
+def series_start(uid: str, number: int | None, slices: int) -> str:
+    """Begin the line of a series.
 
     Parameters
     ----------
     uid
-        A UID, or the name of a volume.
+        Its UID, of which the end is shown: there UIDs of one study differ.
+    number
+        SeriesNumber; None where it is not known.
+    slices
+        How many.
 
     Returns
     -------
     str
-        At most 12 characters, fit to print.
+        Fit to print.
     """
-    return printable(uid if len(uid) <= 12 else f"..{uid[-10:]}")
+    short = uid if len(uid) <= 12 else f"..{uid[-10:]}"
+    return f"{printable(short):<14}{'-' if number is None else number:>7}{slices:>7}  "
+
+
+def kernel_name(kernel: str) -> str:
+    """Name a kernel, or say that the header does not.
+
+    Parameters
+    ----------
+    kernel
+        ConvolutionKernel; may be empty.
+
+    Returns
+    -------
+    str
+        In words.
+    """
+    return kernel or "no kernel named"
 
 
 def by_reason(files: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -6,7 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ldct_clipdn.cli.listing import print_below, print_unused, short_uid
+from ldct_clipdn.cli.listing import (
+    SERIES_HEADING,
+    kernel_name,
+    print_below,
+    print_unused,
+    series_start,
+)
 from ldct_clipdn.cli.options import add_command, at_least, print_json
 from ldct_clipdn.core.words import printable
 
@@ -86,13 +92,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _print_summary(simulation: Simulation, target: Path) -> None:
     if simulation.series:
-        print(f"{'series':<14}{'number':>7}{'slices':>7}  {'status':<11}kernel")
+        print(f"{SERIES_HEADING}{'status':<11}kernel")
     for one in simulation.series:
-        line = (
-            f"{short_uid(one.source_uid):<14}{one.number:>7}{one.slices:>7}  {one.status:<11}"
-            f"{one.source_kernel or 'no kernel named'}"
-        )
-        print(printable(line))
+        start = series_start(one.source_uid, one.number, one.slices)
+        print(printable(f"{start}{one.status:<11}{kernel_name(one.source_kernel)}"))
         where = str(target / one.simulated_uid) if one.simulated_uid else one.reason
         print_below((where, *((str(one.noise),) if one.noise else ()), *one.notes))
     print_unused(simulation.inputs)
